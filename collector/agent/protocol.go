@@ -1,0 +1,156 @@
+// Package agent is the conversation between the command line and the agent on
+// a node: a plan goes in on the agent's stdin, records come out on its stdout.
+//
+// # Protocol
+//
+// Both directions carry records: one byte of kind, four bytes of length (big
+// endian, at most [MaxRecord]), the payload.
+//
+//	CLI   → agent   J plan (JSON)   K keepalive   C cancel
+//	agent → CLI     H hello   P progress   R result   F frames   E end   (JSON but for F)
+//
+// The payloads of the F records, joined, are a bundle fragment: finished
+// frames and their index lines. A stream without its E record is partial. The
+// agent ends when its stdin ends before E is out, so that a killed CLI leaves
+// nothing running.
+package agent
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/casefile-io/casefile/collector"
+)
+
+// Version of the protocol; both sides must speak the same.
+const Version = 1
+
+// MaxRecord bounds the payload of a record, in bytes.
+const MaxRecord = 4 << 20
+
+// Kind of a record.
+type Kind byte
+
+// The kinds of records.
+const (
+	KindPlan      Kind = 'J'
+	KindKeepalive Kind = 'K'
+	KindCancel    Kind = 'C'
+	KindHello     Kind = 'H'
+	KindProgress  Kind = 'P'
+	KindResult    Kind = 'R'
+	KindFrames    Kind = 'F'
+	KindEnd       Kind = 'E'
+)
+
+// Plan says what the agent of one node gathers.
+type Plan struct {
+	Version     int       `json:"version"`
+	Node        string    `json:"node"`
+	Top         string    `json:"top"`  // top folder of the bundle
+	Time        time.Time `json:"time"` // time stamp of all members
+	Policy      string    `json:"policy"`
+	Payload     string    `json:"payload"` // none, default, full
+	Samples     int       `json:"samples"`
+	IntervalMS  int64     `json:"intervalMillis"`
+	TimeoutMS   int64     `json:"timeoutMillis"`
+	MaxBytes    int64     `json:"maxBytes"`
+	Prefixes    []string  `json:"prefixes"` // all that the agent may write below
+	Pods        []Pod     `json:"pods,omitempty"`
+	Captures    []Capture `json:"captures,omitempty"`
+	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
+}
+
+// Pod is what the API server knows of a pod on the node.
+type Pod struct {
+	UID        string            `json:"uid"`
+	Namespace  string            `json:"namespace"`
+	Name       string            `json:"name"`
+	IPs        []string          `json:"ips,omitempty"`
+	HostNet    bool              `json:"hostNetwork,omitempty"`
+	Containers map[string]string `json:"containers,omitempty"` // 64-hex id → name
+}
+
+// Capture is one capture point of the node.
+type Capture struct {
+	Name       string `json:"name"`             // folder below captures/
+	Target     string `json:"target"`           // as the user wrote it
+	PodUID     string `json:"podUID,omitempty"` // empty: the node's own namespace
+	Filter     string `json:"filter,omitempty"` // tcpdump syntax
+	Snaplen    int    `json:"snaplen"`
+	DurationMS int64  `json:"durationMillis"`
+	MaxBytes   int64  `json:"maxBytes"`
+}
+
+// Hello is the agent's first record.
+type Hello struct {
+	Version int    `json:"version"`
+	Agent   string `json:"agent"` // version of the binary
+	Kernel  string `json:"kernel"`
+	Arch    string `json:"arch"`
+}
+
+// End is the agent's last record.
+type End struct {
+	Results   int            `json:"results"`
+	Redaction map[string]int `json:"redaction,omitempty"` // redactions by rule
+	Error     string         `json:"error,omitempty"`
+}
+
+// Errors of a conversation.
+var (
+	ErrProtocol   = errors.New("agent protocol")
+	ErrIncomplete = errors.New("the agent's stream ended without its end record")
+)
+
+// WriteRecord writes one record.
+func WriteRecord(w io.Writer, kind Kind, payload []byte) error {
+	if len(payload) > MaxRecord {
+		return fmt.Errorf("%w: record %c of %d bytes", ErrProtocol, kind, len(payload))
+	}
+	buf := make([]byte, 5, 5+len(payload))
+	buf[0] = byte(kind)
+	binary.BigEndian.PutUint32(buf[1:], uint32(len(payload)))
+	_, err := w.Write(append(buf, payload...))
+	return err
+}
+
+// WriteJSON writes v as the payload of one record.
+func WriteJSON(w io.Writer, kind Kind, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return WriteRecord(w, kind, b)
+}
+
+// ReadRecord reads one record; io.EOF only at a border between records.
+func ReadRecord(r io.Reader) (Kind, []byte, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return 0, nil, fmt.Errorf("%w: truncated record", ErrProtocol)
+		}
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	if n > MaxRecord {
+		return 0, nil, fmt.Errorf("%w: record %q of %d bytes", ErrProtocol, head[0], n)
+	}
+	payload := make([]byte, n)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return 0, nil, fmt.Errorf("%w: truncated record: %w", ErrProtocol, err)
+	}
+	return Kind(head[0]), payload, nil
+}
+
+// Session is what the agent's work writes to. Safe for concurrent use.
+type Session interface {
+	Record(collector.Result)
+	Progress(collector.Progress)
+	Frames() io.Writer // a bundle fragment
+}

@@ -1,0 +1,211 @@
+// Package abi holds the shapes that cross the border between the host and a
+// module: what describe prints, what analyze prints, and what the host lays
+// into /in. It is the only package that both sides import; std only.
+//
+// # Life of a module
+//
+// A module is a WASI preview 1 command. argv[1] is [VerbDescribe] or
+// [VerbAnalyze]. describe prints one [Declaration] as JSON. analyze reads
+// /in/NAME.ndjson, /in/NAME.index ([Index]), declared files below /bundle and
+// /config.json ([Config]), and prints JSON lines: an [Outcome] if the line has
+// an "outcome" key, a [Fact] if it has a "fact" key, else a [Finding].
+//
+// # Rows
+//
+// Every row carries [KeyAt], an opaque integer; a finding cites it as
+// {"at":n} and the host fills in path, line, packet and value. Rows of tables
+// and counters below nodes/ also carry [KeyNode], [KeyNetns] and [KeySample].
+package abi
+
+// The range of ABI versions that this package speaks.
+const (
+	VersionMin = 1
+	VersionMax = 1
+)
+
+// Verbs a module is called with, as argv[1].
+const (
+	VerbDescribe = "describe"
+	VerbAnalyze  = "analyze"
+)
+
+// Keys that the host adds to a projected row.
+const (
+	KeyAt     = "_at"     // integer, cited by evidence
+	KeyNode   = "_node"   // string, rows below nodes/<node>/
+	KeyNetns  = "_netns"  // integer inode of a pod's namespace; 0 or absent for the node's own
+	KeySample = "_sample" // integer k of nodes/<node>/…/<k>/…
+)
+
+// Severities, worst first.
+const (
+	SeverityCritical = "critical"
+	SeverityHigh     = "high"
+	SeverityMedium   = "medium"
+	SeverityLow      = "low"
+	SeverityInfo     = "info"
+)
+
+// Layers, in the order a report walks them.
+const (
+	LayerUnderlay     = "underlay"
+	LayerCNI          = "cni"
+	LayerService      = "service"
+	LayerDNS          = "dns"
+	LayerApp          = "app"
+	LayerControlPlane = "control-plane"
+	LayerNode         = "node"
+	LayerWorkload     = "workload"
+)
+
+// Scopes of a module.
+const (
+	ScopeCluster = "cluster"
+	ScopeNode    = "node"
+)
+
+// Outcomes of a rule.
+const (
+	OutcomeFound   = "found"
+	OutcomeClear   = "clear"
+	OutcomeUnknown = "unknown"
+)
+
+// Declaration is what describe prints.
+type Declaration struct {
+	ABI     [2]int  `json:"abi"` // lowest and highest version spoken
+	Name    string  `json:"name"`
+	Version string  `json:"version"`
+	Doc     string  `json:"doc,omitempty"`
+	Rules   []Rule  `json:"rules"`
+	Scope   string  `json:"scope,omitempty"` // ScopeCluster when empty
+	Inputs  []Input `json:"inputs,omitempty"`
+	Facts   []Fact  `json:"facts,omitempty"`
+	Limits  Limits  `json:"limits,omitzero"`
+}
+
+// Rule is one thing that a module looks for. Text is keyed by language, "en"
+// at least; its templates name params as {param}.
+type Rule struct {
+	ID       string          `json:"id"`
+	Severity string          `json:"severity"`
+	Layer    string          `json:"layer"`
+	Text     map[string]Text `json:"text"`
+}
+
+// Text is a rule in one language.
+type Text struct {
+	Title       string   `json:"title"`
+	Message     string   `json:"message"`
+	Remediation []string `json:"remediation,omitempty"`
+	References  []string `json:"references,omitempty"`
+	Doc         string   `json:"doc,omitempty"` // symptom, how it is checked, folklore: what `explain` prints
+}
+
+// Input declares one thing that a module reads; just one of the kinds is set.
+type Input struct {
+	Name     string   `json:"name"`               // [a-z0-9][a-z0-9._-]*, names the files in /in
+	Resource string   `json:"resource,omitempty"` // "v1/pods", "apps/v1/deployments"
+	Table    string   `json:"table,omitempty"`    // glob of NDJSON files; ** stands for any number of folders
+	Counters []string `json:"counters,omitempty"` // "TcpExt.ListenOverflows", "nf_conntrack.drop", "sysctl.net.netfilter.nf_conntrack_max"
+	Files    string   `json:"files,omitempty"`    // glob, laid out below /bundle
+	Flows    string   `json:"flows,omitempty"`    // reserved: summaries of captures
+	DNS      string   `json:"dns,omitempty"`      // reserved
+	Logs     string   `json:"logs,omitempty"`     // reserved
+	Fields   []string `json:"fields,omitempty"`   // "metadata.name", "status.containerStatuses[].{name,restartCount}"
+	Where    string   `json:"where,omitempty"`    // reserved: CEL
+	Match    string   `json:"match,omitempty"`    // reserved: RE2, with Logs
+}
+
+// Limits a module asks for; the host may give less.
+type Limits struct {
+	MemoryMiB int   `json:"memoryMiB,omitempty"`
+	Fuel      int64 `json:"fuel,omitempty"` // reserved
+}
+
+// Counter is a row of a counters input. T1 and Delta are absent when there was
+// one sample; Seconds is the monotonic time between the samples.
+type Counter struct {
+	At      int64   `json:"_at"`
+	Node    string  `json:"_node"`
+	Netns   uint64  `json:"_netns,omitempty"`
+	Name    string  `json:"name"`
+	T0      int64   `json:"t0"`
+	T1      *int64  `json:"t1,omitempty"`
+	Delta   *int64  `json:"delta,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+}
+
+// Index is /in/NAME.index: whether an input is whole, and what it lacks.
+type Index struct {
+	Complete bool      `json:"complete"`
+	Rows     int       `json:"rows"`
+	Files    []string  `json:"files,omitempty"` // bundle paths that were read, or laid out below /bundle
+	Missing  []Missing `json:"missing,omitempty"`
+}
+
+// Missing is one source that an input lacks.
+type Missing struct {
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+}
+
+// Config is /config.json.
+type Config struct {
+	ABI         int               `json:"abi"`
+	CaptureTime string            `json:"captureTime"` // RFC 3339: the time the bundle was made
+	Settings    map[string]string `json:"settings,omitempty"`
+}
+
+// Subject names an object that a finding is about.
+type Subject struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Node      string `json:"node,omitempty"`
+	UID       string `json:"uid,omitempty"`
+}
+
+// Finding is one line of analyze's output.
+type Finding struct {
+	Rule       string         `json:"rule"`
+	Severity   string         `json:"severity,omitempty"`   // the rule's own when empty
+	Confidence string         `json:"confidence,omitempty"` // high when empty
+	Owner      string         `json:"owner,omitempty"`      // owning workload, part of the finding's id; the subject when empty
+	Subject    Subject        `json:"subject"`
+	Peer       *Subject       `json:"peer,omitempty"`
+	Affected   []Subject      `json:"affected,omitempty"`
+	FirstSeen  string         `json:"firstSeen,omitempty"`
+	LastSeen   string         `json:"lastSeen,omitempty"`
+	Params     map[string]any `json:"params,omitempty"`
+	Evidence   []Evidence     `json:"evidence,omitempty"`
+}
+
+// Evidence cites a row by At, or a place in a declared file by Path with Line
+// or Packet (both count from 1). Value is what to show there; the host fills
+// it in from the row when it is empty.
+type Evidence struct {
+	At      int64   `json:"at,omitempty"`
+	Path    string  `json:"path,omitempty"`
+	Line    int     `json:"line,omitempty"`
+	Packet  int     `json:"packet,omitempty"`
+	Pointer string  `json:"pointer,omitempty"`
+	Value   string  `json:"value,omitempty"`
+	Delta   *int64  `json:"delta,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+}
+
+// Outcome is a line of analyze's output: the result of a rule that the module
+// has finished. A rule with neither finding nor outcome counts as unknown.
+type Outcome struct {
+	Rule    string   `json:"rule"`
+	Outcome string   `json:"outcome"`
+	Reason  string   `json:"reason,omitempty"`
+	Missing []string `json:"missing,omitempty"` // names of inputs, or sources, that were lacking
+}
+
+// Fact is reserved for modules of scope node.
+type Fact struct {
+	Fact  string `json:"fact"`
+	Value any    `json:"value,omitempty"`
+}
