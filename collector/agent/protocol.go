@@ -7,9 +7,10 @@
 // endian, at most [MaxRecord]), the payload.
 //
 //	CLI   → agent   J plan (JSON)   K keepalive   C cancel
-//	agent → CLI     H hello   P progress   R result   F frames   E end   (JSON but for F)
+//	agent → CLI     H hello   P progress   R result   F frames   E end   K keepalive   (JSON but for F and K)
 //
-// The payloads of the F records, joined, are a bundle fragment: finished
+// The agent speaks first (H). Both sides send a keepalive every five seconds
+// and give up on a peer that is silent for a minute. The payloads of the F records, joined, are a bundle fragment: finished
 // frames and their index lines. A stream without its E record is partial. The
 // agent ends when its stdin ends before E is out, so that a killed CLI leaves
 // nothing running.
@@ -105,6 +106,7 @@ type End struct {
 var (
 	ErrProtocol   = errors.New("agent protocol")
 	ErrIncomplete = errors.New("the agent's stream ended without its end record")
+	ErrAgent      = errors.New("the agent failed")
 )
 
 // WriteRecord writes one record.
