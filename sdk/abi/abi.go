@@ -100,6 +100,33 @@ type Text struct {
 	Remediation []string `json:"remediation,omitempty"`
 	References  []string `json:"references,omitempty"`
 	Doc         string   `json:"doc,omitempty"` // symptom, how it is checked, folklore: what `explain` prints
+
+	// Variants are other wordings for a rule that can be broken in several
+	// ways; a finding picks one by name. See Text.Variant.
+	Variants map[string]Text `json:"variants,omitempty"`
+}
+
+// Variant returns the text for a finding of that variant: what the variant
+// leaves empty, and all of it when the name is unknown or empty, is t's own.
+func (t Text) Variant(name string) Text {
+	v := t.Variants[name]
+	t.Variants = nil
+	if v.Title != "" {
+		t.Title = v.Title
+	}
+	if v.Message != "" {
+		t.Message = v.Message
+	}
+	if len(v.Remediation) > 0 {
+		t.Remediation = v.Remediation
+	}
+	if len(v.References) > 0 {
+		t.References = v.References
+	}
+	if v.Doc != "" {
+		t.Doc = v.Doc
+	}
+	return t
 }
 
 // Input declares one thing that a module reads; just one of the kinds is set.
@@ -169,6 +196,7 @@ type Subject struct {
 // Finding is one line of analyze's output.
 type Finding struct {
 	Rule       string         `json:"rule"`
+	Variant    string         `json:"variant,omitempty"`    // which of the rule's texts, see Text.Variants
 	Severity   string         `json:"severity,omitempty"`   // the rule's own when empty
 	Confidence string         `json:"confidence,omitempty"` // high when empty
 	Owner      string         `json:"owner,omitempty"`      // owning workload, part of the finding's id; the subject when empty
