@@ -1,0 +1,153 @@
+// Package redact takes credentials out of everything on its way into a bundle.
+//
+// The bundle writer gives every entry to [Redactor.Reader] and stores what
+// comes out: there is no other way to bytes. The path of an entry decides how
+// it is read:
+//
+//	captures/**.pcapng        packets, cut by the payload policy
+//	**.ndjson  **.jsonl       JSON, line by line
+//	**.json                   one JSON document
+//	**.log **.txt … proc, sys text, in bounded memory
+//	anything else             text if it is valid UTF-8, otherwise refused
+//
+// JSON is redacted by structure first (literal env values, Secrets, ConfigMap
+// values, last-applied configurations), then every string goes through the
+// text rules. What is masked leaves [REDACTED:rule] behind. IP addresses,
+// UUIDs, digests and resource versions stay. POLICY.md beside this file says
+// for every class of data what happens to it.
+//
+// Everything fails closed: what cannot be parsed, is too large or of an unknown
+// kind ends in an error that wraps [ErrRedaction], and never in raw bytes.
+package redact
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// ErrRedaction says that an entry could not be redacted and must be dropped.
+var ErrRedaction = errors.New("cannot be redacted")
+
+// Policy names a set of rules.
+type Policy string
+
+// PolicyStandard masks credentials; names and addresses stay.
+const PolicyStandard Policy = "standard"
+
+// ParsePolicy reads the name of a policy.
+func ParsePolicy(s string) (Policy, error) {
+	switch s {
+	case string(PolicyStandard):
+		return PolicyStandard, nil
+	case "strict":
+		return "", errors.New("redaction policy strict (pseudonyms for names and addresses) is not there yet: use standard")
+	}
+	return "", fmt.Errorf("unknown redaction policy %q: use standard", s)
+}
+
+// How much of a packet is kept.
+const (
+	PayloadNone    = "none"    // link to transport headers
+	PayloadDefault = "default" // and DNS messages, TLS handshakes and alerts, headers inside ICMP errors
+	PayloadFull    = "full"    // everything
+)
+
+// Options of [New].
+type Options struct {
+	Payload string // PayloadNone, PayloadDefault (when empty) or PayloadFull
+}
+
+// Redactor redacts entries and counts what it masked. Safe for concurrent use.
+type Redactor struct {
+	policy  Policy
+	payload string
+	scanner *scanner
+
+	mu      sync.Mutex
+	rules   map[string]int
+	paths   map[string]map[string]int
+	omitted int
+}
+
+// New makes a redactor.
+func New(p Policy, o Options) (*Redactor, error) {
+	if _, err := ParsePolicy(string(p)); err != nil {
+		return nil, err
+	}
+	switch o.Payload {
+	case "":
+		o.Payload = PayloadDefault
+	case PayloadNone, PayloadDefault, PayloadFull:
+	default:
+		return nil, fmt.Errorf("unknown payload policy %q: use none, default or full", o.Payload)
+	}
+	return &Redactor{
+		policy:  p,
+		payload: o.Payload,
+		scanner: newScanner(),
+		rules:   map[string]int{},
+		paths:   map[string]map[string]int{},
+	}, nil
+}
+
+// Reader yields src as it may be stored at path (which has no top folder). A
+// failure of redaction is a read error that wraps [ErrRedaction], one of src
+// is passed on as it is; what was read before an error must not be used. The
+// redactions of an entry are counted when its end has been read.
+func (r *Redactor) Reader(path string, src io.Reader) io.Reader {
+	counts := counts{}
+	return &reader{redactor: r, path: path, counts: counts, step: r.open(path, src, counts)}
+}
+
+// counts of redactions by rule, of one entry.
+type counts map[string]int
+
+// step is the redaction of one entry: next appends some redacted bytes to out
+// and ends with io.EOF.
+type step interface {
+	next(out []byte) ([]byte, error)
+}
+
+type reader struct {
+	redactor *Redactor
+	path     string
+	counts   counts
+	step     step
+	buf      []byte // redacted, buf[off:] not yet read
+	off      int
+	err      error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for r.off == len(r.buf) {
+		if r.err != nil {
+			return 0, r.err
+		}
+		r.fill()
+	}
+	n := copy(p, r.buf[r.off:])
+	r.off += n
+	return n, nil
+}
+
+func (r *reader) fill() {
+	buf, err := r.step.next(r.buf[:0])
+	r.buf, r.off, r.err = buf, 0, err
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF) && !errors.Is(err, ErrRedaction):
+		r.err = io.EOF
+		r.redactor.commit(r.path, r.counts)
+	default:
+		r.buf = r.buf[:0]
+	}
+}
+
+func failf(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRedaction}, args...)...)
+}

@@ -1,0 +1,44 @@
+package redact
+
+import (
+	"io"
+	"path"
+	"strings"
+)
+
+// open decides by path how src is redacted.
+func (r *Redactor) open(name string, src io.Reader, c counts) step {
+	ext := path.Ext(name)
+	switch {
+	case ext == ".pcapng" && strings.HasPrefix(name, "captures/"):
+		return newPackets(src, r.payload, c)
+	case ext == ".ndjson", ext == ".jsonl":
+		return newLines(src, r.scanner, hintOf(name), c)
+	case ext == ".json":
+		return newDocument(src, r.scanner, hintOf(name), c)
+	}
+	return newText(src, r.scanner, !knownText(name, ext), c)
+}
+
+// knownText says whether a path holds text by its nature, in whatever bytes:
+// logs may hold stray ones, and the kernel prints names as they are.
+func knownText(name, ext string) bool {
+	switch ext {
+	case ".log", ".txt":
+		return true
+	}
+	return strings.HasPrefix(name, "nodes/") &&
+		(strings.Contains(name, "/proc/") || strings.Contains(name, "/sys/"))
+}
+
+// hintOf gives the kind that a path below cluster/resources says its objects
+// are of, in case they do not say so themselves.
+func hintOf(name string) string {
+	switch {
+	case strings.HasPrefix(name, "cluster/resources/core/v1/secrets/"):
+		return kindSecret
+	case strings.HasPrefix(name, "cluster/resources/core/v1/configmaps/"):
+		return kindConfigMap
+	}
+	return ""
+}

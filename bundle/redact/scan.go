@@ -1,0 +1,142 @@
+package redact
+
+import (
+	"bytes"
+	"slices"
+)
+
+// mask is what a redacted value becomes: maskOpen, the name of the rule, "]".
+const maskOpen = "[REDACTED:"
+
+func appendMask(out []byte, rule string) []byte {
+	out = append(out, maskOpen...)
+	out = append(out, rule...)
+	return append(out, ']')
+}
+
+// isMask says whether b is a mask as this package writes it, so that redacting
+// twice changes nothing, while a text that only looks like one gets no favour.
+func (s *scanner) isMask(b []byte) bool {
+	rest, ok := bytes.CutPrefix(b, []byte(maskOpen))
+	if !ok || len(rest) < 2 || rest[len(rest)-1] != ']' {
+		return false
+	}
+	return s.names[string(rest[:len(rest)-1])]
+}
+
+// span is a stretch of text to be masked. The match that gave it starts at
+// key, at or before from.
+type span struct {
+	key, from, to int
+	rule          string
+}
+
+// finder looks at a keyword b[at:end] and returns the stretch to be masked.
+// Without one, from is negative, and the rule need not be asked about keywords
+// that start before to: this keeps the cost of a window linear.
+type finder func(b []byte, at, end int) (from, to int)
+
+type rule struct {
+	name  string
+	words []string
+	find  finder
+}
+
+// scanner finds credentials in text. It never changes after newScanner.
+type scanner struct {
+	words *words
+	rules []rule
+	owner []uint8 // keyword → rule
+	names map[string]bool
+}
+
+func newScanner() *scanner {
+	s := &scanner{rules: textRules(), names: map[string]bool{}}
+	var keys []string
+	for i, r := range s.rules {
+		s.names[r.name] = true
+		for _, w := range r.words {
+			keys = append(keys, w)
+			s.owner = append(s.owner, uint8(i))
+		}
+	}
+	for _, name := range structuralRules() {
+		s.names[name] = true
+	}
+	s.words = newWords(keys)
+	return s
+}
+
+// scan returns the stretches of b to be masked, ordered and apart from each
+// other. spans is reused.
+func (s *scanner) scan(b []byte, spans []span) []span {
+	spans = spans[:0]
+	end, state := s.words.find(b, 0, 0)
+	if end < 0 {
+		return spans
+	}
+	var tried [64]int // by rule: keywords that start before this are done
+	for ; end >= 0; end, state = s.words.find(b, end, state) {
+		for _, w := range s.words.hits[state] {
+			at, r := end-int(s.words.lengths[w]), s.owner[w]
+			if at < tried[r] || s.inMask(b, at) {
+				continue
+			}
+			from, to := s.rules[r].find(b, at, end)
+			tried[r] = max(tried[r], to)
+			if from < 0 || from >= to || s.isMask(b[from:to]) {
+				continue
+			}
+			spans = append(spans, span{key: min(at, from), from: from, to: to, rule: s.rules[r].name})
+		}
+	}
+	return merge(spans)
+}
+
+// inMask says whether b[at] lies within a mask.
+func (s *scanner) inMask(b []byte, at int) bool {
+	const longest = 40
+	low := max(0, at-longest)
+	open := bytes.LastIndex(b[low:at], []byte(maskOpen))
+	if open < 0 {
+		return false
+	}
+	open += low
+	shut := bytes.IndexByte(b[open:min(len(b), open+longest)], ']')
+	return shut >= 0 && open+shut > at && s.isMask(b[open:open+shut+1])
+}
+
+// merge orders spans and joins those that overlap; the leftmost gives the name.
+func merge(spans []span) []span {
+	if len(spans) < 2 {
+		return spans
+	}
+	slices.SortStableFunc(spans, func(a, b span) int {
+		if a.from != b.from {
+			return a.from - b.from
+		}
+		return b.to - a.to
+	})
+	kept := spans[:1]
+	for _, next := range spans[1:] {
+		last := &kept[len(kept)-1]
+		if next.from < last.to {
+			last.to, last.key = max(last.to, next.to), min(last.key, next.key)
+			continue
+		}
+		kept = append(kept, next)
+	}
+	return kept
+}
+
+// appendText appends b with its credentials masked. spans is scratch space.
+func (s *scanner) appendText(out, b []byte, spans []span, c counts) ([]byte, []span) {
+	spans = s.scan(b, spans)
+	done := 0
+	for _, sp := range spans {
+		out = appendMask(append(out, b[done:sp.from]...), sp.rule)
+		c[sp.rule]++
+		done = sp.to
+	}
+	return append(out, b[done:]...), spans
+}

@@ -1,0 +1,85 @@
+package redact
+
+import "maps"
+
+// maxSummaryPaths bounds the paths that a summary names.
+const maxSummaryPaths = 20_000
+
+// Summary says how often each rule masked something; it holds no values. It
+// is stored as collection/redaction.json.
+type Summary struct {
+	Policy       string                    `json:"policy"`
+	Payload      string                    `json:"payload"`
+	Rules        map[string]int            `json:"rules"`
+	Paths        map[string]map[string]int `json:"paths,omitempty"`        // only paths with redactions
+	PathsOmitted int                       `json:"pathsOmitted,omitempty"` // beyond the first 20,000
+}
+
+// Summary returns what was counted so far.
+func (r *Redactor) Summary() Summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := Summary{
+		Policy: string(r.policy), Payload: r.payload, Rules: maps.Clone(r.rules),
+		Paths: make(map[string]map[string]int, len(r.paths)), PathsOmitted: r.omitted,
+	}
+	for path, rules := range r.paths {
+		s.Paths[path] = maps.Clone(rules)
+	}
+	return s
+}
+
+// Counts returns the redactions so far, by rule.
+func (r *Redactor) Counts() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.rules)
+}
+
+// Add counts redactions that were made elsewhere, by a node's agent. Names
+// that are not of the form of a rule, and negative counts, are ignored.
+func (r *Redactor) Add(rules map[string]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for rule, n := range rules {
+		if n > 0 && ruleName(rule) && (len(r.rules) < maxRules || r.rules[rule] > 0) {
+			r.rules[rule] += n
+		}
+	}
+}
+
+// maxRules bounds the names that agents may add.
+const maxRules = 256
+
+func ruleName(s string) bool {
+	if s == "" || len(s) > 40 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Redactor) commit(path string, c counts) {
+	if len(c) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for rule, n := range c {
+		r.rules[rule] += n
+	}
+	if r.paths[path] == nil && len(r.paths) >= maxSummaryPaths {
+		r.omitted++
+		return
+	}
+	if r.paths[path] == nil {
+		r.paths[path] = make(map[string]int, len(c))
+	}
+	for rule, n := range c {
+		r.paths[path][rule] += n
+	}
+}

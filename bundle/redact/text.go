@@ -1,0 +1,178 @@
+package redact
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"unicode/utf8"
+)
+
+// A window of text is scanned at a time; of what lies in its last part, only
+// what starts before is masked, so that every match has sight of lookahead
+// bytes at least.
+const (
+	textWindow = 64 << 10
+	lookahead  = 8 << 10
+)
+
+// text redacts a stream of text in bounded memory.
+type text struct {
+	src     io.Reader
+	scanner *scanner
+	counts  counts
+	strict  bool // refuse what is not UTF-8 text
+
+	buf   []byte
+	eof   bool
+	spans []span
+
+	// A masked value that had no end in sight goes on: to the end of the line,
+	// or, in a private key, to its last line or dropPEM bytes.
+	dropLine bool
+	dropPEM  int
+}
+
+func newText(src io.Reader, s *scanner, strict bool, c counts) *text {
+	return &text{src: src, scanner: s, strict: strict, counts: c}
+}
+
+func (t *text) next(out []byte) ([]byte, error) {
+	if err := t.read(); err != nil {
+		return out, err
+	}
+	if t.dropLine {
+		t.finishLine()
+		return out, nil
+	}
+	if t.dropPEM > 0 {
+		t.finishPEM()
+		return out, nil
+	}
+	if len(t.buf) == 0 && t.eof {
+		return out, io.EOF
+	}
+	t.spans = t.scanner.scan(t.buf, t.spans)
+	cut := t.cut()
+	done := 0
+	for _, sp := range t.spans {
+		if sp.key >= cut {
+			break
+		}
+		out = appendMask(append(out, t.buf[done:sp.from]...), sp.rule)
+		t.counts[sp.rule]++
+		done = sp.to
+		cut = max(cut, sp.to)
+		if sp.to == len(t.buf) && !t.eof {
+			t.dropLine = sp.rule != rulePEM
+			t.dropPEM = maxPEM - (sp.to - sp.from)
+		}
+	}
+	out = append(out, t.buf[done:cut]...)
+	t.keep(cut)
+	return out, nil
+}
+
+// read fills the window. Binary data is refused where text is not certain.
+func (t *text) read() error {
+	if t.buf == nil {
+		t.buf = make([]byte, 0, textWindow)
+	}
+	for idle := 0; !t.eof && len(t.buf) < textWindow; idle++ {
+		start := len(t.buf)
+		n, err := t.src.Read(t.buf[start:textWindow])
+		t.buf = t.buf[:start+n]
+		if t.eof = errors.Is(err, io.EOF); err != nil && !t.eof {
+			return err
+		}
+		if n > 0 {
+			idle = 0
+		} else if idle > maxIdleReads {
+			return io.ErrNoProgress
+		}
+		if !t.strict {
+			t.dropNUL(start)
+		}
+	}
+	if t.strict && (bytes.IndexByte(t.buf, 0) >= 0 || !validPrefix(t.buf, t.eof)) {
+		return failf("binary data of unknown kind")
+	}
+	return nil
+}
+
+const maxIdleReads = 100
+
+// dropNUL takes NUL bytes out of t.buf[start:]: logs have them after a crash,
+// and in UTF-16 they would hide words from the rules.
+func (t *text) dropNUL(start int) {
+	nul := bytes.IndexByte(t.buf[start:], 0)
+	if nul < 0 {
+		return
+	}
+	kept := t.buf[:start+nul]
+	for _, c := range t.buf[start+nul:] {
+		if c != 0 {
+			kept = append(kept, c)
+		}
+	}
+	t.counts[ruleNUL] += len(t.buf) - len(kept)
+	t.buf = kept
+}
+
+// validPrefix says whether b is valid UTF-8, but for a rune that more bytes
+// may complete at its end.
+func validPrefix(b []byte, eof bool) bool {
+	for i := 0; i < utf8.UTFMax && i < len(b) && !eof; i++ {
+		if last := b[len(b)-1-i]; utf8.RuneStart(last) {
+			if !utf8.FullRune(b[len(b)-1-i:]) {
+				b = b[:len(b)-1-i]
+			}
+			break
+		}
+	}
+	return utf8.Valid(b)
+}
+
+// cut says up to where the window is safe to give out: the end of a line if
+// there is one.
+func (t *text) cut() int {
+	if t.eof {
+		return len(t.buf)
+	}
+	safe := len(t.buf) - lookahead
+	if n := bytes.LastIndexByte(t.buf[:safe], '\n'); n >= 0 {
+		return n + 1
+	}
+	for i := 0; i < utf8.UTFMax && !utf8.RuneStart(t.buf[safe]); i++ {
+		safe--
+	}
+	return safe
+}
+
+func (t *text) finishLine() {
+	if n := bytes.IndexByte(t.buf, '\n'); n >= 0 {
+		t.keep(n)
+		t.dropLine = false
+		return
+	}
+	t.keep(len(t.buf))
+	t.dropLine = !t.eof
+}
+
+func (t *text) finishPEM() {
+	n := pemEnd(t.buf[:min(len(t.buf), t.dropPEM)])
+	if n < 0 && len(t.buf) < t.dropPEM && !t.eof {
+		n = max(0, len(t.buf)-lookahead)
+		t.dropPEM -= n
+	} else {
+		if n < 0 {
+			n = min(len(t.buf), t.dropPEM)
+		}
+		t.dropPEM = 0
+	}
+	t.keep(n)
+}
+
+// keep forgets the first n bytes of the window.
+func (t *text) keep(n int) {
+	t.buf = t.buf[:copy(t.buf, t.buf[n:])]
+}
