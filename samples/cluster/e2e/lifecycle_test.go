@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testCollect checks the shape of a bundle of a real cluster: every node and
+// every pod's namespace is in it, the capture opens in tshark, the seal holds,
+// and nothing is left behind in the cluster.
+func testCollect(t *testing.T, k *kit) {
+	pod := strings.TrimSpace(k.kubectl(t, "-n", "cf-demo", "get", "pod", "-l", "app=web", "--field-selector", "spec.nodeName=cf-n2", "-o", "jsonpath={.items[0].metadata.name}"))
+	dir := t.TempDir()
+	file := filepath.Join(dir, "bundle.tar.zst")
+	t.Setenv("CASEFILE_KEY_PASSWORD", "e2e")
+	k.run(t, time.Minute, 0, "keygen", "-o", filepath.Join(dir, "site"))
+	key := filepath.Join(dir, "site")
+
+	traffic, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() {
+		for traffic.Err() == nil {
+			_ = exec.CommandContext(traffic, filepath.Join(k.scripts, "workload.sh"), "check").Run()
+		}
+	}()
+	k.run(t, 5*time.Minute, 0, "collect", "-o", file, "--key", key+".key", "--yes", "--sample-interval", "3s",
+		"--capture", "pod/cf-demo/"+pod, "--capture-duration", "8s", "--label", "ticket=4711", "--note", "e2e")
+	stop()
+
+	k.run(t, time.Minute, 0, "verify", file, "--key", key+".pub")
+	assertWholeNodes(t, k, file, key+".pub")
+	assertCapture(t, k, file, key+".pub", dir)
+	assertNothingLeft(t, k)
+}
+
+func assertWholeNodes(t *testing.T, k *kit, file, key string) {
+	t.Helper()
+	listing, _ := k.run(t, time.Minute, 0, "bundle", "ls", file, "--key", key)
+	var pods struct {
+		Items []struct {
+			Metadata struct{ UID, Name string }
+			Spec     struct {
+				NodeName    string
+				HostNetwork bool
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(k.kubectl(t, "get", "pods", "-A", "-o", "json")), &pods); err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []string{"cf-n1", "cf-n2", "cf-n3"} {
+		info, _ := k.run(t, time.Minute, 0, "bundle", "cat", file, "nodes/"+node+"/node.json", "--key", key)
+		var n struct {
+			Netns []struct {
+				Inode  uint64
+				PodUID string
+			}
+		}
+		if err := json.Unmarshal([]byte(info), &n); err != nil {
+			t.Fatalf("%s: %v", node, err)
+		}
+		known := map[string]bool{}
+		for _, ns := range n.Netns {
+			known[ns.PodUID] = true
+		}
+		for _, p := range pods.Items {
+			if p.Spec.NodeName == node && !p.Spec.HostNetwork && !known[p.Metadata.UID] {
+				t.Errorf("%s: no network namespace of pod %s (%s)", node, p.Metadata.Name, p.Metadata.UID)
+			}
+		}
+		for _, want := range []string{"/0/proc/net/netstat", "/1/proc/net/netstat", "/1/net/sockets.ndjson", "/1/net/routes.ndjson", "/1/cgroups.ndjson", "/kmsg.ndjson"} {
+			if !strings.Contains(listing, "nodes/"+node+want) {
+				t.Errorf("%s: no %s", node, want)
+			}
+		}
+	}
+}
+
+func assertCapture(t *testing.T, k *kit, file, key, dir string) {
+	t.Helper()
+	k.run(t, time.Minute, 0, "bundle", "extract", file, "-C", filepath.Join(dir, "x"), "--key", key)
+	found, _ := filepath.Glob(filepath.Join(dir, "x", "*", "captures", "*", "*.pcapng"))
+	if len(found) == 0 {
+		found, _ = filepath.Glob(filepath.Join(dir, "x", "captures", "*", "*.pcapng"))
+	}
+	if len(found) != 1 {
+		t.Fatalf("want one capture, have %q", found)
+	}
+	out, err := exec.Command("tshark", "-n", "-r", found[0], "-T", "fields", "-e", "ip.src", "-Y", "tcp").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "10.244.") {
+		t.Errorf("tshark: %v\n%s", err, out)
+	}
+}
+
+func assertNothingLeft(t *testing.T, k *kit) {
+	t.Helper()
+	if out := k.agents(t); out != "" {
+		t.Errorf("left behind:\n%s", out)
+	}
+}
+
+// agents lists what of Casefile exists in the cluster.
+func (k *kit) agents(t *testing.T) string {
+	t.Helper()
+	return strings.TrimSpace(k.kubectl(t, "get", "jobs,pods", "-A", "-l", "app.kubernetes.io/name=casefile-agent", "-o", "name"))
+}
+
+// testKilled kills the command line at a random moment: the agents notice, and
+// the cluster forgets their Jobs.
+func testKilled(t *testing.T, k *kit) {
+	for range 2 {
+		ctx, cancel := context.WithCancel(context.Background())
+		cmd := k.command(ctx, t, "collect", "--no-sign", "--yes", "-o", filepath.Join(t.TempDir(), "b.tar.zst"), "--sample-interval", "20s")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second + time.Duration(rand.Int64N(int64(10*time.Second))))
+		cancel() // SIGKILL
+		_ = cmd.Wait()
+		if k.agents(t) == "" {
+			t.Log("killed before a Job was made")
+		}
+	}
+	deadline := time.Now().Add(4 * time.Minute)
+	for k.agents(t) != "" {
+		if time.Now().After(deadline) {
+			t.Fatalf("still there four minutes after the kill:\n%s", k.agents(t))
+		}
+		time.Sleep(2 * time.Second)
+	}
+}
+
+// testDenied collects as a user who may read next to nothing: the bundle is
+// partial, the exit code says so, and every denial is listed.
+func testDenied(t *testing.T, k *kit) {
+	k.kubectl(t, "create", "clusterrolebinding", "e2e-nobody", "--clusterrole=system:discovery", "--user=nobody")
+	k.kubectl(t, "create", "rolebinding", "-n", "cf-demo", "e2e-nobody", "--clusterrole=view", "--user=nobody")
+	file := filepath.Join(t.TempDir(), "b.tar.zst")
+	k.run(t, 2*time.Minute, 4, "collect", "--as", "nobody", "--no-sign", "--nodes", "none", "-o", file)
+	results, _ := k.run(t, time.Minute, 0, "bundle", "cat", file, "collection/results.ndjson", "--unverified")
+	for _, want := range []string{`"status":"denied"`, "cluster/resources/core/v1/nodes"} {
+		if !strings.Contains(results, want) {
+			t.Errorf("results lack %s", want)
+		}
+	}
+}
+
+// testCosign holds the seal against the field's own verifier, without network.
+func testCosign(t *testing.T, k *kit) {
+	dir := t.TempDir()
+	t.Setenv("CASEFILE_KEY_PASSWORD", "")
+	k.run(t, time.Minute, 0, "keygen", "-o", filepath.Join(dir, "site"))
+	file := filepath.Join(dir, "b.tar.zst")
+	k.run(t, 2*time.Minute, 0, "collect", "--nodes", "none", "-o", file, "--key", filepath.Join(dir, "site.key"))
+	if out, err := exec.Command("tar", "--zstd", "-xf", file, "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v\n%s", err, out)
+	}
+	manifests, _ := filepath.Glob(filepath.Join(dir, "casefile-*", "manifest.json"))
+	if len(manifests) != 1 {
+		t.Fatalf("manifests: %q", manifests)
+	}
+	seal := filepath.Join(filepath.Dir(manifests[0]), "manifest.sigstore.json")
+	out, err := exec.Command("unshare", "-n", filepath.Join(k.home, "bin", "cosign"), "verify-blob", "--key", filepath.Join(dir, "site.pub"),
+		"--bundle", seal, "--insecure-ignore-tlog", manifests[0]).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Verified OK") {
+		t.Errorf("cosign: %v\n%s", err, out)
+	}
+}
