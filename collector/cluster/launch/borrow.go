@@ -38,7 +38,7 @@ func (l *Launcher) borrow(ctx context.Context, n node) (*pod, error) {
 			continue
 		}
 		if i == 1 {
-			if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Borrow: images}); err != nil {
+			if err := l.mayBorrow(ctx, n, images); err != nil {
 				return nil, err
 			}
 		}
@@ -52,6 +52,18 @@ func (l *Launcher) borrow(ctx context.Context, n node) (*pod, error) {
 		return nil, fmt.Errorf("images with a shell %w the agent: the node has none that is likely to have one", errImage)
 	}
 	return nil, fmt.Errorf("images with a shell: %w: %s", errImage, strings.Join(notes, "; "))
+}
+
+// mayBorrow asks while Prepare runs. Later nobody watches the terminal for
+// questions, and what was not agreed to is not done.
+func (l *Launcher) mayBorrow(ctx context.Context, n node, images []string) error {
+	l.mu.Lock()
+	asking := l.asking
+	l.mu.Unlock()
+	if l.opts.Confirm != nil && !asking {
+		return fmt.Errorf("images with a shell %w the agent: nobody agreed to use %s", errImage, strings.Join(images, ", "))
+	}
+	return l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Borrow: images})
 }
 
 // borrowOne tries the images side by side and takes the first whose container

@@ -10,12 +10,15 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // graceLimit is how long a live kubelet has to end a pod before the pod is
 // deleted by force.
 const graceLimit = 5 * time.Second
+
+const cleanupLimit = 30 * time.Second
 
 // Filter says what [Launcher.Cleanup] removes. The zero Filter means agents of
 // every run in the Launcher's namespace, those of other users too.
@@ -36,21 +39,23 @@ func (f Filter) selector() string {
 // deletes by force what a dead kubelet holds on to. It returns what it deleted
 // ("namespace/job/name"); the error names what is left when ctx ends.
 func (l *Launcher) Cleanup(ctx context.Context, f Filter) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
+	defer cancel()
 	c := cleaner{l: l, filter: f, namespace: l.opts.Namespace, asked: map[string]time.Time{}, dead: map[string]bool{}}
 	if f.AllNamespaces {
 		c.namespace = ""
 	}
 	err := c.jobs(ctx)
-	for err == nil || ctx.Err() == nil {
+	for {
 		left, podErr := c.pods(ctx)
 		if podErr == nil && len(left) == 0 {
 			break
 		}
-		if wait := sleep(ctx, pollEvery); wait != nil {
+		if len(left) > 0 {
+			podErr = errors.Join(podErr, fmt.Errorf("still there: %s; run casefile agent cleanup later", strings.Join(left, ", ")))
+		}
+		if apierrors.IsForbidden(podErr) || sleep(ctx, pollEvery) != nil {
 			err = errors.Join(err, podErr)
-			if len(left) > 0 {
-				err = errors.Join(err, fmt.Errorf("still there: %s; run casefile agent cleanup later", strings.Join(left, ", ")))
-			}
 			break
 		}
 	}

@@ -46,6 +46,8 @@ func (l *Launcher) prepareOnce(ctx context.Context, nodes []string) error {
 	if err := l.allowed(ctx); err != nil {
 		return err
 	}
+	l.setAsking(true)
+	defer l.setAsking(false)
 	for _, name := range l.likely(ctx, nodes) {
 		err := l.Probe(ctx, name)
 		if err == nil || errors.Is(err, ErrNoAgent) || errors.Is(err, collector.ErrDenied) || errors.Is(err, ErrDeclined) || ctx.Err() != nil {
@@ -57,6 +59,12 @@ func (l *Launcher) prepareOnce(ctx context.Context, nodes []string) error {
 		l.mu.Unlock()
 	}
 	return nil // each node is left to itself
+}
+
+func (l *Launcher) setAsking(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asking = on
 }
 
 // Probe climbs the ladder on one node. The agent that runs in the end waits

@@ -86,6 +86,7 @@ type Launcher struct {
 	choice *rung            // what worked on the node that was tried first
 	warm   map[string]*pod  // started by a probe and not yet dialed
 	broken map[string]error // nodes whose probe failed
+	asking bool             // Prepare is under way: the user may still be asked
 }
 
 var runID = regexp.MustCompile(`^[a-z0-9]{4,16}$`)

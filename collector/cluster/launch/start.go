@@ -91,7 +91,7 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 		if err := sleep(ctx, pollEvery); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNode, err)
 		}
-		found, err := l.podOf(ctx, p.job)
+		found, err := l.podOf(ctx, jobUID)
 		if err != nil && ctx.Err() == nil && time.Since(p.born) < silent {
 			continue // a hiccup of the API server
 		} else if err != nil {
@@ -115,10 +115,11 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 	}
 }
 
-func (l *Launcher) podOf(ctx context.Context, job string) (*corev1.Pod, error) {
+// podOf finds the pod of a Job, or nil.
+func (l *Launcher) podOf(ctx context.Context, jobUID string) (*corev1.Pod, error) {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	list, err := l.client.CoreV1().Pods(l.opts.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "job-name=" + job})
+	list, err := l.client.CoreV1().Pods(l.opts.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "controller-uid=" + jobUID})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,166 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/agent"
+)
+
+// NodesOptions of [Nodes].
+type NodesOptions struct {
+	Parallel int               // nodes at a time; default 10
+	Timeout  time.Duration     // for one node, start included; default 10 minutes
+	Skipped  map[string]string // nodes that are left out, and why; recorded as skipped
+	// Ended hears of each node whose conversation came to its end record; may
+	// be nil; called from several goroutines.
+	Ended func(node string, end agent.End)
+}
+
+// Nodes makes the collector that holds the conversations with the agents of
+// all plans, one a node, through d: a [Launcher], or a replay. It records one
+// result "node/<name>" for every plan. A d with Prepare and Finish methods
+// like the Launcher's has them called before and after.
+func Nodes(d agent.Dialer, plans []agent.Plan, o NodesOptions) collector.Collector {
+	if o.Parallel <= 0 {
+		o.Parallel = 10
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Minute
+	}
+	return &nodes{dialer: d, plans: plans, opts: o}
+}
+
+type nodes struct {
+	dialer agent.Dialer
+	plans  []agent.Plan
+	opts   NodesOptions
+}
+
+// Name implements [collector.Collector].
+func (c *nodes) Name() string { return "nodes" }
+
+// Collect implements [collector.Collector].
+func (c *nodes) Collect(ctx context.Context, out *collector.Output) (err error) {
+	for name, why := range c.opts.Skipped {
+		out.Record(collector.Result{Source: "node/" + name, Status: collector.StatusSkipped, Reason: why})
+	}
+	if len(c.plans) == 0 {
+		return nil
+	}
+	if f, ok := c.dialer.(interface{ Finish(context.Context) error }); ok {
+		defer func() { err = errors.Join(err, f.Finish(ctx)) }()
+	}
+	out.Progress(collector.Progress{Phase: "nodes", Total: len(c.plans)})
+	if p, ok := c.dialer.(interface {
+		Prepare(context.Context, []string) error
+	}); ok {
+		if err := p.Prepare(ctx, c.names()); err != nil {
+			return c.unprepared(out, err)
+		}
+	}
+	c.fanOut(ctx, out)
+	return nil
+}
+
+func (c *nodes) names() []string {
+	names := make([]string, len(c.plans))
+	for i, p := range c.plans {
+		names[i] = p.Node
+	}
+	return names
+}
+
+// unprepared records every node; the cause itself is the collector's error.
+func (c *nodes) unprepared(out *collector.Output, err error) error {
+	status, reason := collector.StatusOf(err), "no agent could be started; see the result of \"nodes\""
+	if errors.Is(err, ErrDeclined) {
+		status, reason, err = collector.StatusSkipped, ErrDeclined.Error(), nil
+	}
+	for _, p := range c.plans {
+		out.Record(collector.Result{Source: "node/" + p.Node, Status: status, Reason: reason})
+	}
+	return err
+}
+
+// fanOut works on all nodes, some at a time.
+func (c *nodes) fanOut(ctx context.Context, out *collector.Output) {
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, c.opts.Parallel)
+	for _, plan := range c.plans {
+		wg.Go(func() {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+				out.Record(c.one(ctx, out, plan))
+			case <-ctx.Done():
+				out.Record(collector.Result{Source: "node/" + plan.Node, Status: collector.StatusFailed,
+					Reason: fmt.Sprintf("not started: %v", context.Cause(ctx))})
+			}
+			out.Progress(collector.Progress{Phase: "nodes", Done: int(done.Add(1)), Total: len(c.plans), Note: plan.Node})
+		})
+	}
+	wg.Wait()
+}
+
+// one holds the conversation with one node and returns its result.
+func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan) (res collector.Result) {
+	start := time.Now()
+	res = collector.Result{Source: "node/" + plan.Node}
+	defer func() {
+		if p := recover(); p != nil {
+			res.Status, res.Reason = collector.StatusFailed, fmt.Sprintf("panic: %v", p)
+		}
+		res.Millis = time.Since(start).Milliseconds()
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Timeout, fmt.Errorf("more than the %s that a node may take", c.opts.Timeout))
+	defer cancel()
+	conn, err := c.dialer.Dial(ctx, plan.Node)
+	if err != nil {
+		res.Status, res.Reason = collector.StatusOf(err), err.Error()
+		return res
+	}
+	counted := &counter{ReadWriteCloser: conn}
+	end, err := agent.Converse(ctx, counted, plan, out)
+	res.Bytes = counted.n.Load()
+	res.Status, res.Reason = outcome(err)
+	if err == nil && c.opts.Ended != nil {
+		c.opts.Ended(plan.Node, end)
+	}
+	return res
+}
+
+// outcome is the status of a conversation: what broke off, or what the agent
+// could not do all of, is partial; what cannot be believed has failed.
+func outcome(err error) (collector.Status, string) {
+	switch {
+	case err == nil:
+		return collector.StatusOK, ""
+	case errors.Is(err, agent.ErrIncomplete), errors.Is(err, agent.ErrAgent):
+		if s := collector.StatusOf(err); s != collector.StatusFailed {
+			return s, err.Error()
+		}
+		return collector.StatusPartial, err.Error()
+	default:
+		return collector.StatusOf(err), err.Error()
+	}
+}
+
+// counter counts what came from the node.
+type counter struct {
+	io.ReadWriteCloser
+	n atomic.Int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.ReadWriteCloser.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}

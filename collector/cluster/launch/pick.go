@@ -1,0 +1,165 @@
+package launch
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/casefile-io/casefile/collector/agent"
+)
+
+// Bounds of --nodes auto.
+const (
+	AutoAll       = 20 // clusters of this size are taken whole
+	autoUnhealthy = 10
+	autoControl   = 5
+	autoSample    = 5 // healthy workers, spread over the names
+)
+
+// Pick is the outcome of --nodes.
+type Pick struct {
+	Nodes   []string          // sorted
+	Skipped map[string]string // the others, and why
+}
+
+// PickNodes chooses nodes by what --nodes says: auto, all, none, or a label
+// selector. targets are nodes that captures need; none and a selector may
+// leave them out, which the caller's plan then shows.
+func PickNodes(all []corev1.Node, by string, targets []string) (Pick, error) {
+	p := Pick{Skipped: map[string]string{}}
+	var usable []corev1.Node
+	for _, n := range all {
+		if !supported(n.Labels) {
+			p.Skipped[n.Name] = fmt.Sprintf("there is no agent for %s/%s", n.Labels[corev1.LabelOSStable], n.Labels[corev1.LabelArchStable])
+			continue
+		}
+		usable = append(usable, n)
+	}
+	sort.Slice(usable, func(i, j int) bool { return usable[i].Name < usable[j].Name })
+	why := "left out by --nodes " + by
+	switch by {
+	case "none":
+	case "all":
+		p.Nodes = namesOf(usable)
+	case "auto", "":
+		p.Nodes = pickAuto(usable, targets)
+		why = "not in the sample of --nodes auto; --nodes all takes every node"
+	default:
+		selector, err := labels.Parse(by)
+		if err != nil {
+			return Pick{}, fmt.Errorf("--nodes %q is neither auto, all, none nor a label selector: %w", by, err)
+		}
+		for _, n := range usable {
+			if selector.Matches(labels.Set(n.Labels)) {
+				p.Nodes = append(p.Nodes, n.Name)
+			}
+		}
+		if len(p.Nodes) == 0 {
+			return Pick{}, fmt.Errorf("--nodes %s matches none of %d nodes; one node by its name is --nodes kubernetes.io/hostname=NAME", by, len(usable))
+		}
+	}
+	for _, n := range usable {
+		if !slices.Contains(p.Nodes, n.Name) {
+			p.Skipped[n.Name] = why
+		}
+	}
+	return p, nil
+}
+
+func namesOf(nodes []corev1.Node) []string {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// pickAuto takes all of a small cluster; of a large one all targets, some of
+// the control plane and of the unhealthy, and a sample of the rest.
+func pickAuto(nodes []corev1.Node, targets []string) []string {
+	if len(nodes) <= AutoAll {
+		return namesOf(nodes)
+	}
+	var picked, control, unhealthy, rest []string
+	for i := range nodes {
+		n := &nodes[i]
+		switch {
+		case slices.Contains(targets, n.Name):
+			picked = append(picked, n.Name)
+		case !healthy(n):
+			unhealthy = append(unhealthy, n.Name)
+		case isControl(n):
+			control = append(control, n.Name)
+		default:
+			rest = append(rest, n.Name)
+		}
+	}
+	picked = append(picked, spread(control, autoControl)...)
+	picked = append(picked, spread(unhealthy, autoUnhealthy)...)
+	picked = append(picked, spread(rest, autoSample)...)
+	sort.Strings(picked)
+	return picked
+}
+
+// spread takes k names at equal distances.
+func spread(names []string, k int) []string {
+	if len(names) <= k {
+		return names
+	}
+	out := make([]string, 0, k)
+	for i := range k {
+		out = append(out, names[i*len(names)/k])
+	}
+	return out
+}
+
+func isControl(n *corev1.Node) bool {
+	for _, role := range []string{"control-plane", "master", "etcd"} {
+		if _, ok := n.Labels["node-role.kubernetes.io/"+role]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// healthy: Ready, and under no pressure.
+func healthy(n *corev1.Node) bool {
+	for _, c := range n.Status.Conditions {
+		if c.Type != corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			return false
+		}
+	}
+	return ready(n) == corev1.ConditionTrue
+}
+
+// PodsByNode turns what the API server knows of pods into what the agents of
+// their nodes want to know.
+func PodsByNode(pods []corev1.Pod) map[string][]agent.Pod {
+	by := map[string][]agent.Pod{}
+	for i := range pods {
+		p := &pods[i]
+		if p.Spec.NodeName == "" || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		a := agent.Pod{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, HostNet: p.Spec.HostNetwork, Containers: map[string]string{}}
+		if mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror != "" {
+			a.UID = mirror // cgroups of a static pod carry the hash of its file
+		}
+		for _, ip := range p.Status.PodIPs {
+			a.IPs = append(a.IPs, ip.IP)
+		}
+		for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses} {
+			for _, c := range list {
+				if _, id, ok := strings.Cut(c.ContainerID, "://"); ok {
+					a.Containers[id] = c.Name
+				}
+			}
+		}
+		by[p.Spec.NodeName] = append(by[p.Spec.NodeName], a)
+	}
+	return by
+}
