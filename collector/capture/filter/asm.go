@@ -1,0 +1,153 @@
+package filter
+
+import "golang.org/x/net/bpf"
+
+// node is a condition on a packet, ready to be laid out as instructions.
+type node interface {
+	emit(a *assembler, yes, no label)
+}
+
+type (
+	constant bool
+	not      struct{ of node }
+	all      []node
+	either   []node
+	// test runs code, then compares A with val, or with X.
+	test struct {
+		code []bpf.Instruction
+		cond bpf.JumpTest
+		val  uint32
+		x    bool
+	}
+)
+
+func equal(code []bpf.Instruction, val uint32) node {
+	return test{code: code, cond: bpf.JumpEqual, val: val}
+}
+
+func load(off uint32, size int) []bpf.Instruction {
+	return []bpf.Instruction{bpf.LoadAbsolute{Off: off, Size: size}}
+}
+
+func and(mask uint32) bpf.Instruction { return bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: mask} }
+
+// label names a place in the program. All jumps go forward.
+type label int
+
+// op is an instruction whose jumps still name labels.
+type op struct {
+	ins     bpf.Instruction // nil: a jump, or nothing but the place of a label
+	test    *test
+	yes, no label
+	bind    label
+}
+
+type assembler struct {
+	ops    []op
+	labels int
+}
+
+const noLabel label = 0
+
+func (a *assembler) label() label { a.labels++; return label(a.labels) }
+
+func (a *assembler) bind(l label) { a.ops = append(a.ops, op{bind: l}) }
+
+func (c constant) emit(a *assembler, yes, no label) {
+	if c {
+		no = yes
+	}
+	a.ops = append(a.ops, op{yes: no})
+}
+
+func (n not) emit(a *assembler, yes, no label) { n.of.emit(a, no, yes) }
+
+func (ns all) emit(a *assembler, yes, no label) {
+	for _, n := range ns[:len(ns)-1] {
+		next := a.label()
+		n.emit(a, next, no)
+		a.bind(next)
+	}
+	ns[len(ns)-1].emit(a, yes, no)
+}
+
+func (ns either) emit(a *assembler, yes, no label) {
+	for _, n := range ns[:len(ns)-1] {
+		next := a.label()
+		n.emit(a, yes, next)
+		a.bind(next)
+	}
+	ns[len(ns)-1].emit(a, yes, no)
+}
+
+func (t test) emit(a *assembler, yes, no label) {
+	for _, i := range t.code {
+		a.ops = append(a.ops, op{ins: i})
+	}
+	a.ops = append(a.ops, op{test: &t, yes: yes, no: no})
+}
+
+// assemble lays out n as a program that returns snaplen or 0. It works from
+// the end: every jump then knows its distance, and a conditional one that
+// cannot reach (eight bits) gets an unconditional one to step on.
+func assemble(n node, snaplen uint32) []bpf.Instruction {
+	a := &assembler{}
+	yes, no := a.label(), a.label()
+	n.emit(a, yes, no)
+	a.bind(yes)
+	a.ops = append(a.ops, op{ins: bpf.RetConstant{Val: snaplen}})
+	a.bind(no)
+	a.ops = append(a.ops, op{ins: bpf.RetConstant{}})
+
+	l := layout{place: make([]int, a.labels+1)}
+	for i := len(a.ops) - 1; i >= 0; i-- {
+		l.add(a.ops[i])
+	}
+	out := l.reversed
+	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
+		out[i], out[j] = out[j], out[i]
+	}
+	return out
+}
+
+type layout struct {
+	reversed []bpf.Instruction
+	place    []int // label → instructions from its place to the end
+}
+
+func (l *layout) add(o op) {
+	switch {
+	case o.bind != noLabel:
+		l.place[o.bind] = len(l.reversed)
+	case o.ins != nil:
+		l.reversed = append(l.reversed, o.ins)
+	case o.test == nil:
+		l.jump(o.yes)
+	default:
+		l.branch(o)
+	}
+}
+
+// skip is the distance from an instruction added now to the label.
+func (l *layout) skip(to label) int { return len(l.reversed) - l.place[to] }
+
+func (l *layout) jump(to label) {
+	if n := l.skip(to); n > 0 {
+		l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(n)})
+	}
+}
+
+func (l *layout) branch(o op) {
+	const reach = 255
+	yes, no := l.skip(o.yes), l.skip(o.no)
+	if yes > reach-2 || no > reach-2 {
+		l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(l.skip(o.no))})
+		l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(l.skip(o.yes))})
+		yes, no = 0, 1
+	}
+	if o.test.x {
+		l.reversed = append(l.reversed, bpf.JumpIfX{Cond: o.test.cond, SkipTrue: uint8(yes), SkipFalse: uint8(no)})
+	} else {
+		l.reversed = append(l.reversed, bpf.JumpIf{Cond: o.test.cond, Val: o.test.val, SkipTrue: uint8(yes), SkipFalse: uint8(no)})
+	}
+}
