@@ -1,0 +1,126 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+
+	"github.com/casefile-io/casefile/sdk/abi"
+)
+
+// The shapes that cross the border to the host; see package abi.
+type (
+	Text     = abi.Text
+	Finding  = abi.Finding
+	Subject  = abi.Subject
+	Evidence = abi.Evidence
+	Counter  = abi.Counter
+	Limits   = abi.Limits
+)
+
+// Severities and layers of rules.
+const (
+	Critical = abi.SeverityCritical
+	High     = abi.SeverityHigh
+	Medium   = abi.SeverityMedium
+	Low      = abi.SeverityLow
+	Info     = abi.SeverityInfo
+
+	LayerUnderlay     = abi.LayerUnderlay
+	LayerCNI          = abi.LayerCNI
+	LayerService      = abi.LayerService
+	LayerDNS          = abi.LayerDNS
+	LayerApp          = abi.LayerApp
+	LayerControlPlane = abi.LayerControlPlane
+	LayerNode         = abi.LayerNode
+	LayerWorkload     = abi.LayerWorkload
+)
+
+// Analyzer is a module.
+type Analyzer struct {
+	Name    string
+	Version string
+	Doc     string
+	Rules   []Rule
+	Limits  Limits
+}
+
+// Rule is one thing that a module looks for. Severity is the default of its
+// findings; Text holds "en" at least, and its templates name params as {param}.
+type Rule struct {
+	ID       string
+	Severity string
+	Layer    string
+	Text     map[string]Text
+	Inputs   []Source
+	Run      func(in *Input, out *Reporter) error
+}
+
+// Declaration is what describe prints: the rules and the union of their
+// inputs, in order of first use. It fails where Validate does.
+func (a Analyzer) Declaration() (abi.Declaration, error) {
+	d := abi.Declaration{ABI: [2]int{abi.VersionMin, abi.VersionMax}, Name: a.Name, Version: a.Version, Doc: a.Doc,
+		Rules: make([]abi.Rule, 0, len(a.Rules)), Limits: a.Limits}
+	errs := []error{checkName("analyzer name", a.Name)}
+	if a.Version == "" {
+		errs = append(errs, errors.New("analyzer without a version"))
+	}
+	inputs := map[string]abi.Input{}
+	for i, r := range a.Rules {
+		if slices.ContainsFunc(a.Rules[:i], func(o Rule) bool { return o.ID == r.ID }) {
+			errs = append(errs, fmt.Errorf("rule %s stands twice", r.ID))
+		}
+		errs = append(errs, r.check())
+		d.Rules = append(d.Rules, abi.Rule{ID: r.ID, Severity: r.Severity, Layer: r.Layer, Text: r.Text})
+		for _, s := range r.Inputs {
+			in, err := s.declare()
+			if err != nil {
+				errs = append(errs, fmt.Errorf("rule %s, input %s: %w", r.ID, in.Name, err))
+				continue
+			}
+			if old, ok := inputs[in.Name]; !ok {
+				inputs[in.Name] = in
+				d.Inputs = append(d.Inputs, in)
+			} else if !reflect.DeepEqual(old, in) {
+				errs = append(errs, fmt.Errorf("rule %s declares input %q unlike another rule; give it another name", r.ID, in.Name))
+			}
+		}
+	}
+	if len(a.Rules) == 0 {
+		errs = append(errs, errors.New("analyzer without rules"))
+	}
+	return d, errors.Join(errs...)
+}
+
+// Validate says what is wrong with an analyzer before anything runs.
+func (a Analyzer) Validate() error {
+	_, err := a.Declaration()
+	return err
+}
+
+func (r Rule) check() error {
+	severities := []string{Critical, High, Medium, Low, Info}
+	layers := []string{LayerUnderlay, LayerCNI, LayerService, LayerDNS, LayerApp, LayerControlPlane, LayerNode, LayerWorkload}
+	switch en := r.Text["en"]; {
+	case !regexp.MustCompile(`^[a-z0-9-]+(/[a-z0-9-]+)+$`).MatchString(r.ID):
+		return fmt.Errorf("rule id %q: want topic/name in lower case", r.ID)
+	case !slices.Contains(severities, r.Severity):
+		return fmt.Errorf("rule %s: severity %q is none of %v", r.ID, r.Severity, severities)
+	case !slices.Contains(layers, r.Layer):
+		return fmt.Errorf("rule %s: layer %q is none of %v", r.ID, r.Layer, layers)
+	case en.Title == "" || en.Message == "":
+		return fmt.Errorf("rule %s: no English title and message", r.ID)
+	case r.Run == nil:
+		return fmt.Errorf("rule %s: no Run", r.ID)
+	}
+	return nil
+}
+
+func checkName(what, name string) error {
+	if !regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`).MatchString(name) {
+		return fmt.Errorf("%s %q: want lower-case letters, digits, dot, dash, underscore", what, name)
+	}
+	return nil
+}
