@@ -83,6 +83,12 @@ func (o *Output) Put(source, path string, class Class, r io.Reader) error {
 	return err
 }
 
+// Store is [Output.Put] without a result, for a collector that stores many
+// small files and records one result for a group of them.
+func (o *Output) Store(path string, class Class, r io.Reader) (int64, error) {
+	return o.sink.Put(path, class, &budgetReader{r: r, out: o})
+}
+
 // Frames hands an agent's finished frames to the sink; recording is the
 // caller's business, who knows what was in them.
 func (o *Output) Frames(prefixes []string, r io.Reader) error {

@@ -1,0 +1,207 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/casefile-io/casefile/collector"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxRawFile    = 4 << 20
+	maxSysctlFile = 64 << 10
+	maxSysctls    = 100_000 // per namespace and sample
+	maxDepth      = 12
+	maxListed     = 20 // failed files named one by one, per group
+)
+
+// netFiles are the files read below /proc/net. None of them changes anything;
+// ip_tables_names and its like only name the tables that exist.
+func netFiles(host bool) []string {
+	files := []string{"arp", "arp_tables_names", "dev", "fib_triestat", "if_inet6", "igmp", "ip6_tables_names", "ip_tables_names",
+		"ip_vs", "ip_vs_stats", "netstat", "packet", "protocols", "ptype", "rt6_stats", "snmp", "snmp6", "sockstat", "sockstat6",
+		"tls_stat", "udp", "udp6", "xfrm_stat",
+		"stat/arp_cache", "stat/ndisc_cache", "stat/nf_conntrack", "stat/rt_cache", "stat/synproxy"}
+	if host {
+		files = append(files, "softnet_stat")
+	}
+	return files
+}
+
+// hostFiles are one per machine.
+func hostFiles() []string {
+	return []string{"interrupts", "loadavg", "meminfo", "pressure/cpu", "pressure/io", "pressure/irq", "pressure/memory",
+		"softirqs", "stat", "uptime", "vmstat"}
+}
+
+// group makes one result of many small files. Files that are not there are
+// what this kernel does not offer; files that fail get a result of their own.
+type group struct {
+	g      *gatherer
+	path   string
+	start  time.Time
+	bytes  int64
+	files  int
+	failed int
+	stop   error // the sink takes no more
+}
+
+func (g *gatherer) group(path string) *group { return &group{g: g, path: path, start: time.Now()} }
+
+// add reads one file and stores it.
+func (gr *group) add(name, source string, limit int) {
+	if gr.stop != nil {
+		return
+	}
+	start := time.Now()
+	text, cut, err := readFile(source, gr.g.buffer(limit))
+	if errors.Is(err, unix.ENOENT) {
+		return
+	}
+	var n int64
+	if err == nil {
+		n, err = gr.g.out.Store(gr.path+"/"+name, collector.ClassNodes, bytes.NewReader(text))
+		if errors.Is(err, collector.ErrOverBudget) {
+			gr.stop = err
+		}
+	}
+	if err == nil {
+		gr.files++
+		gr.bytes += n
+	}
+	if err == nil && cut {
+		err = fmt.Errorf("%w: cut at %d bytes", errPartial, limit)
+	}
+	if err != nil {
+		if gr.failed++; gr.failed <= maxListed {
+			gr.g.recordErr(gr.path+"/"+name, err, n, start)
+		}
+	}
+}
+
+func (gr *group) close(ctx context.Context) {
+	switch {
+	case gr.stop != nil:
+		gr.g.recordErr(gr.path, gr.stop, gr.bytes, gr.start)
+	case ctx.Err() != nil:
+		gr.g.record(gr.path, collector.StatusPartial, fmt.Sprintf("%d files, then %v", gr.files, context.Cause(ctx)), gr.bytes, gr.start)
+	case gr.files == 0 && gr.failed == 0:
+		gr.g.record(gr.path, collector.StatusSkipped, "this kernel has none of these files", 0, gr.start)
+	case gr.failed > 0:
+		gr.g.record(gr.path, collector.StatusPartial, fmt.Sprintf("%d files, %d more failed", gr.files, gr.failed), gr.bytes, gr.start)
+	default:
+		gr.g.record(gr.path, collector.StatusOK, "", gr.bytes, gr.start)
+	}
+}
+
+// rawFiles stores the named files of dir below path.
+func (g *gatherer) rawFiles(ctx context.Context, path, dir string, names []string) {
+	gr := g.group(path)
+	for _, name := range names {
+		if ctx.Err() != nil {
+			break
+		}
+		gr.add(name, dir+"/"+name, maxRawFile)
+	}
+	gr.close(ctx)
+}
+
+// sysctls walks dir, which shows the calling thread's namespace.
+func (g *gatherer) sysctls(ctx context.Context, path, dir string) {
+	gr := g.group(path)
+	left := maxSysctls
+	gr.walk(ctx, dir, "", 0, &left)
+	if left <= 0 {
+		g.record(path, collector.StatusPartial, fmt.Sprintf("more than %d sysctls", maxSysctls), 0, gr.start)
+	}
+	gr.close(ctx)
+}
+
+func (gr *group) walk(ctx context.Context, root, rel string, depth int, left *int) {
+	entries, err := os.ReadDir(root + "/" + rel)
+	if err != nil || depth > maxDepth {
+		if err != nil && !errors.Is(err, unix.ENOENT) { // a device went away
+			gr.failed++
+			gr.g.recordErr(strings.TrimSuffix(gr.path+"/"+rel, "/"), err, 0, gr.start)
+		}
+		return
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if rel != "" {
+			name = rel + "/" + name
+		}
+		if ctx.Err() != nil || *left <= 0 || gr.stop != nil {
+			return
+		}
+		if e.IsDir() {
+			gr.walk(ctx, root, name, depth+1, left)
+			continue
+		}
+		if skipSysctl(name) || !readable(e) {
+			continue
+		}
+		*left--
+		gr.add(name, root+"/"+name, maxSysctlFile)
+	}
+}
+
+// readable leaves out the sysctls that can only be written, such as flush.
+func readable(e os.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && info.Mode().Perm()&0o444 != 0
+}
+
+// skipSysctl names what must not be read: keys, and two whose reading logs a
+// warning on the machine. name is relative to /proc/sys/net.
+func skipSysctl(name string) bool {
+	base := name[strings.LastIndexByte(name, '/')+1:]
+	switch base {
+	case "stable_secret", "tcp_fastopen_key", "netdev_rss_key":
+		return true
+	case "base_reachable_time", "retrans_time":
+		return strings.Contains(name, "/neigh/")
+	}
+	return false
+}
+
+// buffer returns the run's read buffer, at least limit bytes long.
+func (g *gatherer) buffer(limit int) []byte {
+	if len(g.buf) < limit {
+		g.buf = make([]byte, limit)
+	}
+	return g.buf[:limit]
+}
+
+// readFile reads at most len(buf) bytes; cut says that there were more. It
+// never waits, even where a file of the kernel would block.
+func readFile(path string, buf []byte) (text []byte, cut bool, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, false, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	n := 0
+	for n < len(buf) {
+		m, err := unix.Read(fd, buf[n:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, false, &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if m == 0 {
+			return buf[:n], false, nil
+		}
+		n += m
+	}
+	var more [1]byte
+	m, _ := unix.Read(fd, more[:])
+	return buf[:n], m > 0, nil
+}

@@ -1,0 +1,249 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/casefile-io/casefile/collector"
+	"golang.org/x/sys/unix"
+)
+
+// maxNamespaces bounds the network namespaces read on one machine.
+const maxNamespaces = 1000
+
+// errPartial marks data that was kept although something is missing in it.
+var errPartial = errors.New("incomplete")
+
+// gatherer is one run over the machine.
+type gatherer struct {
+	o      Options
+	out    *collector.Output
+	spaces []Netns
+	owners socketOwners // of the running sample
+	buf    []byte       // reused by readFile
+}
+
+// Collect implements [collector.Collector].
+func (n *node) Collect(ctx context.Context, out *collector.Output) error {
+	g := &gatherer{o: n.o, out: out}
+	procs, err := scanProcesses(g.o.ProcRoot)
+	if err != nil {
+		return classify(err)
+	}
+	own, err := hostNamespace(g.o.ProcRoot)
+	if own == 0 {
+		return classify(err)
+	}
+	if err != nil {
+		g.record("", collector.StatusSkipped, "the namespace of process 1 is not readable, this process's own is taken for the node's: "+err.Error(), 0, time.Now())
+	}
+	g.spaces = groupNamespaces(procs, own, g.o.Pods)
+	if len(g.spaces) > maxNamespaces {
+		g.record("", collector.StatusPartial, fmt.Sprintf("%d network namespaces, the first %d are read", len(g.spaces), maxNamespaces), 0, time.Now())
+		g.spaces = g.spaces[:maxNamespaces]
+	}
+	g.reportUnfound()
+	samples := g.samples(ctx, procs)
+	g.stream(ctx, g.path("kmsg.ndjson"), g.kmsg)
+	g.describe(samples)
+	return context.Cause(ctx)
+}
+
+// samples takes all samples, each over all namespaces.
+func (g *gatherer) samples(ctx context.Context, procs []process) []sampleTime {
+	var samples []sampleTime
+	for k := range g.o.Samples {
+		if k > 0 && !sleepUntil(ctx, samples[0].Wall.Add(time.Duration(k)*g.o.Interval)) {
+			break
+		}
+		samples = append(samples, g.now(k))
+		g.owners = findSocketOwners(ctx, g.o.ProcRoot)
+		for i, ns := range g.spaces {
+			if ctx.Err() != nil {
+				return samples
+			}
+			g.out.Progress(collector.Progress{Phase: "nodes", Done: k*len(g.spaces) + i, Total: g.o.Samples * len(g.spaces), Note: g.o.Node})
+			g.sample(ctx, ns, k)
+		}
+		if k == 0 {
+			g.stream(ctx, g.path("processes.ndjson"), func(enc *json.Encoder) error { return writeProcesses(ctx, enc, g.o.ProcRoot, procs) })
+		}
+	}
+	g.out.Progress(collector.Progress{Phase: "nodes", Done: len(samples) * len(g.spaces), Total: g.o.Samples * len(g.spaces), Note: g.o.Node})
+	return samples
+}
+
+func (g *gatherer) now(k int) sampleTime {
+	return sampleTime{K: k, Wall: time.Now().Round(0).UTC(), Monotonic: float64(monotonicUsec()) / 1e6}
+}
+
+func monotonicUsec() int64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return ts.Nano() / 1000
+}
+
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Until(t)):
+		return true
+	}
+}
+
+// sample reads one namespace once. It does so on a thread of its own that
+// enters the namespace and, never unlocked, ends with the goroutine.
+func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		prefix := g.prefix(ns, k)
+		start := time.Now()
+		if err := enter(g.o.ProcRoot, ns); err != nil {
+			status := collector.StatusOf(classify(err))
+			if errors.Is(err, errGone) {
+				status = collector.StatusSkipped
+			}
+			g.record(prefix, status, err.Error(), 0, start)
+			return
+		}
+		g.inNamespace(ctx, ns, prefix)
+	}()
+	<-done
+}
+
+// inNamespace runs every source; the calling thread is in the namespace.
+func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string) {
+	g.rawFiles(ctx, prefix+"proc/net", g.o.ProcRoot+"/thread-self/net", netFiles(ns.Host))
+	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net")
+	g.tables(ctx, prefix+"net/")
+	g.stream(ctx, prefix+"net/sockets.ndjson", g.sockets)
+	if ns.Host {
+		g.rawFiles(ctx, prefix+"proc", g.o.ProcRoot, hostFiles())
+		g.stream(ctx, prefix+"cgroups.ndjson", g.cgroups)
+	}
+}
+
+func (g *gatherer) path(name string) string { return "nodes/" + g.o.Node + "/" + name }
+
+func (g *gatherer) prefix(ns Netns, k int) string {
+	if ns.Host {
+		return g.path(fmt.Sprintf("%d/", k))
+	}
+	return g.path(fmt.Sprintf("netns/%d/%d/", ns.Inode, k))
+}
+
+func (g *gatherer) record(path string, status collector.Status, reason string, bytes int64, start time.Time) {
+	g.out.Record(collector.Result{Source: "node/" + g.o.Node, Path: path, Status: status, Reason: reason, Bytes: bytes, Millis: time.Since(start).Milliseconds()})
+}
+
+// reportUnfound names the pods of the plan that have no namespace here.
+func (g *gatherer) reportUnfound() {
+	found := map[string]bool{}
+	for _, ns := range g.spaces {
+		found[ns.PodUID] = true
+	}
+	for _, p := range g.o.Pods {
+		if !p.HostNet && !found[p.UID] {
+			g.record("", collector.StatusSkipped, fmt.Sprintf("pod %s/%s has no process here (ended, or not started yet), so no network namespace", p.Namespace, p.Name), 0, time.Now())
+		}
+	}
+}
+
+// describe writes node.json; it comes last, since it holds the samples' times.
+func (g *gatherer) describe(samples []sampleTime) {
+	start := time.Now()
+	b, err := json.Marshal(g.machine(samples))
+	var n int64
+	if err == nil {
+		n, err = g.out.Store(g.path("node.json"), collector.ClassNodes, bytes.NewReader(b))
+	}
+	g.recordErr(g.path("node.json"), err, n, start)
+}
+
+func (g *gatherer) recordErr(path string, err error, n int64, start time.Time) {
+	err = classify(err)
+	status, reason := collector.StatusOf(err), ""
+	if errors.Is(err, errPartial) {
+		status = collector.StatusPartial
+	}
+	if err != nil {
+		reason = err.Error()
+	}
+	g.record(path, status, reason, n, start)
+}
+
+// stream stores the rows that fill writes, without holding them in memory.
+// An errPartial from fill keeps them; any other error drops the entry.
+func (g *gatherer) stream(ctx context.Context, path string, fill func(*json.Encoder) error) {
+	if ctx.Err() != nil {
+		g.recordErr(path, context.Cause(ctx), 0, time.Now())
+		return
+	}
+	start := time.Now()
+	pr, pw := io.Pipe()
+	var n int64
+	var stored error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n, stored = g.out.Store(path, collector.ClassNodes, pr)
+		pr.CloseWithError(errors.Join(stored, io.ErrClosedPipe)) // a sink that failed stops reading
+	}()
+	filled := fillRows(pw, fill)
+	if errors.Is(filled, errPartial) {
+		pw.Close()
+	} else {
+		pw.CloseWithError(filled) // nil is a clean end
+	}
+	<-done
+	if stored == nil {
+		stored = filled // partial, or none
+	} else if filled != nil && !errors.Is(filled, io.ErrClosedPipe) {
+		stored = filled // the cause
+	}
+	g.recordErr(path, stored, n, start)
+}
+
+func fillRows(w io.Writer, fill func(*json.Encoder) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	bw := bufio.NewWriterSize(w, 32<<10)
+	enc := json.NewEncoder(bw)
+	enc.SetEscapeHTML(false)
+	if err = fill(enc); err != nil && !errors.Is(err, errPartial) {
+		return err
+	}
+	if flushed := bw.Flush(); flushed != nil {
+		return flushed
+	}
+	return err
+}
+
+// classify gives an error of the kernel the meaning that decides its status.
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: %w", collector.ErrDenied, err)
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("%w: %w", collector.ErrUnsupported, err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,82 @@
+// Package node reads what one Linux machine knows of its network: raw kernel
+// text, netlink tables, sockets, cgroups, processes and the kernel log, for
+// the node's own network namespace and for every other one on it.
+//
+// # Files
+//
+// Below nodes/<node>/ (k is the sample, 0 to Samples-1; zero values are left
+// out of the .ndjson rows; the shapes are the types of rows.go):
+//
+//	node.json                     the machine, its clocks, its namespaces
+//	processes.ndjson kmsg.ndjson  once
+//	<k>/…                         the node's own network namespace
+//	<k>/proc/{loadavg,stat,…}     and what is one per machine
+//	<k>/cgroups.ndjson
+//	netns/<inode>/<k>/…           every other network namespace
+//
+// and for each namespace and sample
+//
+//	proc/net/*  proc/net/stat/*   raw
+//	proc/sys/net/**               raw, a file each
+//	net/{links,addrs,routes,rules,neighbors,fdb,qdiscs,sockets}.ndjson
+//
+// # Care
+//
+// Reading must not change the machine. The legacy iptables tables are never
+// queried, since the query itself creates them; sysctls whose reading logs a
+// deprecation, and those that hold keys, are passed over. Namespaces are
+// entered on threads that end afterwards, and are not held open between the
+// samples. Each source that fails costs only itself and leaves a result.
+package node
+
+import (
+	"time"
+
+	"github.com/casefile-io/casefile/collector"
+)
+
+// Options of [New].
+type Options struct {
+	Node     string
+	Pods     []Pod
+	Samples  int           // at least 1
+	Interval time.Duration // from the start of one sample to that of the next
+	ProcRoot string        // default /proc
+	Host     bool          // this machine, not from within a pod
+}
+
+// Pod is what is known beforehand of a pod on the node.
+type Pod struct {
+	UID        string
+	Namespace  string
+	Name       string
+	HostNet    bool
+	Containers map[string]string // 64-hex id → name
+}
+
+// Netns is one network namespace.
+type Netns struct {
+	Inode        uint64   `json:"inode"`
+	Host         bool     `json:"host,omitempty"`
+	PID          int      `json:"pid"` // a process in it
+	PodUID       string   `json:"podUID,omitempty"`
+	PodNamespace string   `json:"podNamespace,omitempty"`
+	PodName      string   `json:"podName,omitempty"`
+	Containers   []string `json:"containers,omitempty"` // 64-hex ids
+
+	pids []int // others in it, should PID end
+}
+
+// New returns the collector of this machine.
+func New(o Options) collector.Collector {
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	o.Samples = max(o.Samples, 1)
+	return &node{o}
+}
+
+type node struct{ o Options }
+
+// Name implements [collector.Collector].
+func (n *node) Name() string { return "node/" + n.o.Node }

@@ -1,0 +1,214 @@
+package node
+
+import "time"
+
+// sampleTime is when a sample began.
+type sampleTime struct {
+	K         int       `json:"k"`
+	Wall      time.Time `json:"wall"`
+	Monotonic float64   `json:"monotonic"` // seconds
+}
+
+type nodeRow struct {
+	Name     string       `json:"name"`
+	Hostname string       `json:"hostname"`
+	Kernel   string       `json:"kernel"`
+	OS       string       `json:"os"`
+	OSImage  string       `json:"osImage,omitempty"`
+	Arch     string       `json:"arch"`
+	BootTime time.Time    `json:"bootTime,omitzero"`
+	Samples  []sampleTime `json:"samples"`
+	Netns    []Netns      `json:"netns"`
+}
+
+type linkRow struct {
+	Index       int        `json:"index"`
+	Name        string     `json:"name"`
+	Kind        string     `json:"kind,omitempty"` // as of ip -d link; "device" for hardware, "loopback"
+	MTU         int        `json:"mtu"`
+	MAC         string     `json:"mac,omitempty"`
+	State       string     `json:"state,omitempty"` // up, down, unknown, lower-layer-down …
+	Flags       []string   `json:"flags,omitempty"`
+	Master      int        `json:"master,omitempty"`
+	Link        int        `json:"link,omitempty"`        // parent's index, or the veth peer's
+	LinkNetnsID *int       `json:"linkNetnsID,omitempty"` // namespace of Link, when it is another
+	Vxlan       *vxlanRow  `json:"vxlan,omitempty"`
+	Stats       *linkStats `json:"stats,omitempty"`
+	Qdisc       string     `json:"qdisc,omitempty"` // the root one
+	TxQueueLen  int        `json:"txQueueLen,omitempty"`
+}
+
+type vxlanRow struct {
+	ID    int    `json:"id"`
+	Port  int    `json:"port,omitempty"`
+	Local string `json:"local,omitempty"`
+	Dev   string `json:"dev,omitempty"`
+}
+
+type linkStats struct {
+	RxPackets uint64 `json:"rxPackets"`
+	TxPackets uint64 `json:"txPackets"`
+	RxBytes   uint64 `json:"rxBytes"`
+	TxBytes   uint64 `json:"txBytes"`
+	RxErrors  uint64 `json:"rxErrors"`
+	TxErrors  uint64 `json:"txErrors"`
+	RxDropped uint64 `json:"rxDropped"`
+	TxDropped uint64 `json:"txDropped"`
+}
+
+type addrRow struct {
+	Index  int      `json:"index"`
+	Dev    string   `json:"dev,omitempty"`
+	Addr   string   `json:"addr"` // 10.0.0.1/24
+	Peer   string   `json:"peer,omitempty"`
+	Family string   `json:"family"` // inet, inet6
+	Scope  string   `json:"scope,omitempty"`
+	Flags  []string `json:"flags,omitempty"`
+}
+
+type routeRow struct {
+	Dst      string       `json:"dst"` // prefix or "default"
+	GW       string       `json:"gw,omitempty"`
+	Dev      string       `json:"dev,omitempty"`
+	Index    int          `json:"index,omitempty"`
+	Table    int          `json:"table,omitempty"`
+	Proto    string       `json:"proto,omitempty"`
+	Scope    string       `json:"scope,omitempty"`
+	Type     string       `json:"type,omitempty"`
+	Src      string       `json:"src,omitempty"`
+	Metric   int          `json:"metric,omitempty"`
+	MTU      int          `json:"mtu,omitempty"`
+	Family   string       `json:"family"`
+	Nexthops []nexthopRow `json:"nexthops,omitempty"`
+}
+
+type nexthopRow struct {
+	GW     string `json:"gw,omitempty"`
+	Dev    string `json:"dev,omitempty"`
+	Index  int    `json:"index,omitempty"`
+	Weight int    `json:"weight"`
+}
+
+type ruleRow struct {
+	Priority int    `json:"priority"`
+	Family   string `json:"family"`
+	Src      string `json:"src,omitempty"` // prefix; empty is all
+	Dst      string `json:"dst,omitempty"`
+	Iif      string `json:"iif,omitempty"`
+	Oif      string `json:"oif,omitempty"`
+	Mark     uint32 `json:"mark,omitempty"`
+	Mask     uint32 `json:"mask,omitempty"`
+	Table    int    `json:"table,omitempty"`
+	Goto     int    `json:"goto,omitempty"`
+	Invert   bool   `json:"invert,omitempty"`
+}
+
+type neighRow struct {
+	IP     string   `json:"ip,omitempty"` // of an FDB entry: the tunnel's far end
+	MAC    string   `json:"mac,omitempty"`
+	Dev    string   `json:"dev,omitempty"`
+	Index  int      `json:"index"`
+	State  []string `json:"state,omitempty"`
+	Flags  []string `json:"flags,omitempty"`
+	Family string   `json:"family,omitempty"`
+	Vlan   int      `json:"vlan,omitempty"`
+	Master int      `json:"master,omitempty"`
+}
+
+type qdiscRow struct {
+	Index      int    `json:"index"`
+	Dev        string `json:"dev,omitempty"`
+	Kind       string `json:"kind"`
+	Handle     string `json:"handle"`
+	Parent     string `json:"parent"`
+	Bytes      uint64 `json:"bytes,omitempty"`
+	Packets    uint32 `json:"packets,omitempty"`
+	Drops      uint32 `json:"drops,omitempty"`
+	Overlimits uint32 `json:"overlimits,omitempty"`
+	Requeues   uint32 `json:"requeues,omitempty"`
+	Backlog    uint32 `json:"backlog,omitempty"` // bytes
+	Qlen       uint32 `json:"qlen,omitempty"`
+}
+
+// socketRow is one socket. Of a LISTEN socket rqueue is the length of the
+// accept queue and wqueue the backlog. IPv4 addresses on an IPv6 socket are
+// written as IPv4.
+type socketRow struct {
+	Family       string `json:"family"` // inet, inet6
+	Proto        string `json:"proto"`  // tcp, udp
+	State        string `json:"state"`  // as ss prints it: LISTEN, ESTAB, TIME-WAIT, UNCONN …
+	Src          string `json:"src"`
+	Sport        uint16 `json:"sport"`
+	Dst          string `json:"dst"`
+	Dport        uint16 `json:"dport"`
+	Rqueue       uint32 `json:"rqueue,omitempty"`
+	Wqueue       uint32 `json:"wqueue,omitempty"`
+	Inode        uint32 `json:"inode,omitempty"`
+	UID          uint32 `json:"uid,omitempty"`
+	PID          int    `json:"pid,omitempty"`
+	Comm         string `json:"comm,omitempty"`
+	Retransmits  uint32 `json:"retransmits,omitempty"` // of the segment now in flight
+	TotalRetrans uint32 `json:"totalRetrans,omitempty"`
+	Lost         uint32 `json:"lost,omitempty"`
+	Unacked      uint32 `json:"unacked,omitempty"`
+	Cwnd         uint32 `json:"cwnd,omitempty"`
+	RTTUsec      uint32 `json:"rttUsec,omitempty"`
+	SndMSS       uint32 `json:"sndMSS,omitempty"`
+	PMTU         uint32 `json:"pmtu,omitempty"`
+	LastDataRecv uint32 `json:"lastDataRecvMs,omitempty"`
+}
+
+type cgroupRow struct {
+	Path        string        `json:"path"`
+	Version     int           `json:"version"`
+	PodUID      string        `json:"podUID,omitempty"`
+	ContainerID string        `json:"containerID,omitempty"`
+	CPU         *cgroupCPU    `json:"cpu,omitempty"`
+	Memory      *cgroupMemory `json:"memory,omitempty"`
+	Pids        *cgroupPids   `json:"pids,omitempty"`
+}
+
+// No quota and no maximum are written as zero, that is, left out.
+type cgroupCPU struct {
+	QuotaUsec     int64 `json:"quotaUsec,omitempty"`
+	PeriodUsec    int64 `json:"periodUsec,omitempty"`
+	Periods       int64 `json:"periods,omitempty"`
+	Throttled     int64 `json:"throttled,omitempty"`
+	ThrottledUsec int64 `json:"throttledUsec,omitempty"`
+	UsageUsec     int64 `json:"usageUsec,omitempty"`
+}
+
+type cgroupMemory struct {
+	Current  int64 `json:"current,omitempty"` // bytes
+	Max      int64 `json:"max,omitempty"`
+	OOMKills int64 `json:"oomKills,omitempty"`
+	Failcnt  int64 `json:"failcnt,omitempty"` // times the limit was hit
+}
+
+type cgroupPids struct {
+	Current int64 `json:"current,omitempty"`
+	Max     int64 `json:"max,omitempty"`
+}
+
+type kmsgRow struct {
+	Seq           uint64    `json:"seq"`
+	Priority      int       `json:"priority"`
+	Facility      int       `json:"facility"`
+	MonotonicUsec int64     `json:"monotonicUsec"`
+	Time          time.Time `json:"time,omitzero"`
+	Text          string    `json:"text"`
+}
+
+type processRow struct {
+	PID         int    `json:"pid"`
+	PPID        int    `json:"ppid,omitempty"`
+	Comm        string `json:"comm"`
+	Cmdline     string `json:"cmdline,omitempty"`
+	Netns       uint64 `json:"netns,omitempty"`
+	PodUID      string `json:"podUID,omitempty"`
+	ContainerID string `json:"containerID,omitempty"`
+	State       string `json:"state,omitempty"`
+	Threads     int    `json:"threads,omitempty"`
+	FDs         int    `json:"fds,omitempty"`
+	RSSKB       int64  `json:"rssKB,omitempty"`
+}

@@ -1,0 +1,295 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// tables are the netlink tables of the calling thread's namespace.
+type tables struct {
+	h       *netlink.Handle
+	names   map[int]string // of the devices
+	qdiscs  map[int]string // the root one of each device
+	links   []netlink.Link
+	linkErr error
+}
+
+// tables stores every table at prefix.
+func (g *gatherer) tables(ctx context.Context, prefix string) {
+	start := time.Now()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		g.recordErr(prefix+"links.ndjson", fmt.Errorf("open netlink: %w", err), 0, start)
+		return
+	}
+	defer h.Close()
+	if err := h.SetSocketTimeout(netlinkWait * time.Second); err != nil {
+		g.recordErr(prefix+"links.ndjson", err, 0, start)
+		return
+	}
+	t := &tables{h: h, names: map[int]string{}, qdiscs: map[int]string{}}
+	t.load()
+	for _, table := range []struct {
+		name  string
+		write func(*json.Encoder) error
+	}{
+		{"links", t.writeLinks}, {"addrs", t.writeAddrs}, {"routes", t.writeRoutes}, {"rules", t.writeRules},
+		{"neighbors", t.writeNeighbors}, {"fdb", t.writeFDB}, {"qdiscs", t.writeQdiscs},
+	} {
+		g.stream(ctx, prefix+table.name+".ndjson", table.write)
+	}
+}
+
+// load lists the devices, whose names all the tables need.
+func (t *tables) load() {
+	t.links, t.linkErr = twice(t.h.LinkList)
+	for _, l := range t.links {
+		t.names[l.Attrs().Index] = l.Attrs().Name
+	}
+	qs, _ := twice(func() ([]netlink.Qdisc, error) { return t.h.QdiscList(nil) })
+	for _, q := range qs {
+		if q.Attrs().Parent == netlink.HANDLE_ROOT {
+			t.qdiscs[q.Attrs().LinkIndex] = q.Type()
+		}
+	}
+}
+
+// twice lists once more when the table changed during the first dump, and
+// keeps what there is when it did so again.
+func twice[T any](list func() ([]T, error)) ([]T, error) {
+	rows, err := list()
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		rows, err = list()
+	}
+	return rows, interrupted(err)
+}
+
+func interrupted(err error) error {
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("%w: the table changed during the dump, twice", errPartial)
+	}
+	return err
+}
+
+// encode writes a row for each item; err of the listing comes after them,
+// when it only says that they are not all.
+func encode[T any](enc *json.Encoder, items []T, err error, row func(T) any) error {
+	if err != nil && !errors.Is(err, errPartial) {
+		return err
+	}
+	for _, it := range items {
+		if err := enc.Encode(row(it)); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (t *tables) writeLinks(enc *json.Encoder) error {
+	return encode(enc, t.links, t.linkErr, func(l netlink.Link) any {
+		a := l.Attrs()
+		row := linkRow{Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, MAC: a.HardwareAddr.String(), State: a.OperState.String(),
+			Flags: linkFlags(a.RawFlags), Master: a.MasterIndex, Link: a.ParentIndex, Qdisc: t.qdiscs[a.Index], TxQueueLen: max(a.TxQLen, 0)}
+		if a.Flags&net.FlagLoopback != 0 {
+			row.Kind = "loopback"
+		}
+		if a.NetNsID >= 0 {
+			row.LinkNetnsID = &a.NetNsID
+		}
+		if v, ok := l.(*netlink.Vxlan); ok {
+			row.Vxlan = &vxlanRow{ID: v.VxlanId, Port: v.Port, Local: ipText(v.SrcAddr), Dev: t.names[v.VtepDevIndex]}
+		}
+		if s := a.Statistics; s != nil {
+			row.Stats = &linkStats{s.RxPackets, s.TxPackets, s.RxBytes, s.TxBytes, s.RxErrors, s.TxErrors, s.RxDropped, s.TxDropped}
+		}
+		return row
+	})
+}
+
+func (t *tables) writeAddrs(enc *json.Encoder) error {
+	addrs, err := twice(func() ([]netlink.Addr, error) { return t.h.AddrList(nil, netlink.FAMILY_ALL) })
+	return encode(enc, addrs, err, func(a netlink.Addr) any {
+		row := addrRow{Index: a.LinkIndex, Dev: t.names[a.LinkIndex], Addr: a.IPNet.String(), Family: "inet6", Scope: scopeText(uint8(a.Scope)), Flags: addrFlags(a.Flags)}
+		if a.IP.To4() != nil {
+			row.Family = "inet"
+		}
+		if a.Peer != nil && a.Peer.String() != row.Addr {
+			row.Peer = a.Peer.String()
+		}
+		return row
+	})
+}
+
+// writeRoutes streams: a router may hold a million of them.
+func (t *tables) writeRoutes(enc *json.Encoder) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		var failed error
+		err := t.h.RouteListFilteredIter(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+			failed = enc.Encode(t.route(r))
+			return failed == nil
+		})
+		if failed != nil {
+			return failed
+		}
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			return fmt.Errorf("%w: the table changed during the dump", errPartial)
+		}
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tables) route(r netlink.Route) routeRow {
+	row := routeRow{Dst: "default", GW: ipText(r.Gw), Dev: t.names[r.LinkIndex], Index: r.LinkIndex, Table: r.Table, Proto: r.Protocol.String(),
+		Scope: scopeText(uint8(r.Scope)), Type: routeType(r.Type), Src: ipText(r.Src), Metric: r.Priority, MTU: r.MTU, Family: familyText(r.Family)}
+	if r.Dst != nil {
+		if ones, _ := r.Dst.Mask.Size(); ones > 0 || !r.Dst.IP.IsUnspecified() {
+			row.Dst = r.Dst.String()
+		}
+	}
+	if r.Via != nil {
+		row.GW = r.Via.String()
+	}
+	for _, n := range r.MultiPath {
+		row.Nexthops = append(row.Nexthops, nexthopRow{GW: ipText(n.Gw), Dev: t.names[n.LinkIndex], Index: n.LinkIndex, Weight: n.Hops + 1})
+	}
+	return row
+}
+
+func (t *tables) writeRules(enc *json.Encoder) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		rules, err := twice(func() ([]netlink.Rule, error) { return t.h.RuleList(family) })
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue
+		}
+		err = encode(enc, rules, err, func(r netlink.Rule) any {
+			row := ruleRow{Priority: max(r.Priority, 0), Family: familyText(family), Src: netText(r.Src), Dst: netText(r.Dst), Iif: r.IifName, Oif: r.OifName,
+				Mark: r.Mark, Table: r.Table, Goto: max(r.Goto, 0), Invert: r.Invert}
+			if r.Mask != nil {
+				row.Mask = *r.Mask
+			}
+			return row
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tables) writeNeighbors(enc *json.Encoder) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		if err := t.neighbours(enc, family); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tables) writeFDB(enc *json.Encoder) error { return t.neighbours(enc, unix.AF_BRIDGE) }
+
+func (t *tables) neighbours(enc *json.Encoder, family int) error {
+	rows, err := twice(func() ([]netlink.Neigh, error) { return t.h.NeighList(0, family) })
+	return encode(enc, rows, err, func(n netlink.Neigh) any {
+		return neighRow{IP: ipText(n.IP), MAC: n.HardwareAddr.String(), Dev: t.names[n.LinkIndex], Index: n.LinkIndex,
+			State: neighState(n.State), Flags: neighFlags(n.Flags), Family: familyText(family), Vlan: n.Vlan, Master: n.MasterIndex}
+	})
+}
+
+func (t *tables) writeQdiscs(enc *json.Encoder) error {
+	rows, err := twice(func() ([]netlink.Qdisc, error) { return t.h.QdiscList(nil) })
+	return encode(enc, rows, err, func(q netlink.Qdisc) any {
+		a := q.Attrs()
+		row := qdiscRow{Index: a.LinkIndex, Dev: t.names[a.LinkIndex], Kind: q.Type(), Handle: netlink.HandleStr(a.Handle), Parent: netlink.HandleStr(a.Parent)}
+		if s := a.Statistics; s != nil && s.Basic != nil {
+			row.Bytes, row.Packets = s.Basic.Bytes, s.Basic.Packets
+		}
+		if s := a.Statistics; s != nil && s.Queue != nil {
+			row.Drops, row.Overlimits, row.Requeues, row.Backlog, row.Qlen = s.Queue.Drops, s.Queue.Overlimits, s.Queue.Requeues, s.Queue.Backlog, s.Queue.Qlen
+		}
+		return row
+	})
+}
+
+func ipText(ip net.IP) string {
+	a, ok := netip.AddrFromSlice(ip)
+	if !ok {
+		return ""
+	}
+	return a.Unmap().String()
+}
+
+func netText(n *net.IPNet) string {
+	if n == nil {
+		return ""
+	}
+	return n.String()
+}
+
+func familyText(f int) string {
+	switch f {
+	case unix.AF_INET:
+		return "inet"
+	case unix.AF_INET6:
+		return "inet6"
+	case unix.AF_BRIDGE:
+		return "bridge"
+	}
+	return strconv.Itoa(f)
+}
+
+// scopeText names a scope as ip does.
+func scopeText(s uint8) string {
+	names := map[uint8]string{0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
+	if n, ok := names[s]; ok {
+		return n
+	}
+	return strconv.Itoa(int(s))
+}
+
+func routeType(t int) string {
+	names := []string{"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw", "nat"}
+	if t >= 0 && t < len(names) {
+		return names[t]
+	}
+	return strconv.Itoa(t)
+}
+
+// flagNames lists the names of the bits that are set.
+func flagNames(v int, names []string) []string {
+	var set []string
+	for i, n := range names {
+		if v&(1<<i) != 0 && n != "" {
+			set = append(set, n)
+		}
+	}
+	return set
+}
+
+func linkFlags(v uint32) []string {
+	return flagNames(int(v), strings.Fields("UP BROADCAST DEBUG LOOPBACK POINTOPOINT NOTRAILERS RUNNING NOARP PROMISC ALLMULTI MASTER SLAVE MULTICAST PORTSEL AUTOMEDIA DYNAMIC LOWER_UP DORMANT"))
+}
+
+func addrFlags(v int) []string {
+	return flagNames(v, strings.Fields("secondary nodad optimistic dadfailed home deprecated tentative permanent mngtmpaddr noprefixroute mcautojoin stable-privacy"))
+}
+
+func neighState(v int) []string {
+	return flagNames(v, strings.Fields("INCOMPLETE REACHABLE STALE DELAY PROBE FAILED NOARP PERMANENT"))
+}
+
+func neighFlags(v int) []string {
+	return flagNames(v, strings.Fields("use self master proxy extern_learn offload sticky router"))
+}
