@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/casefile-io/casefile/collector"
@@ -173,10 +176,9 @@ func (e *apiError) Unwrap() []error {
 func statusError(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived is good enough for a message
 	e := &apiError{retry: -1, body: body}
-	var status metav1.Status
-	if json.Unmarshal(body, &status) == nil && status.Kind == "Status" && status.Message != "" {
-		e.StatusError = &apierrors.StatusError{ErrStatus: status}
-		e.ErrStatus.Code = int32(resp.StatusCode)
+	if status, ok := decodeStatus(resp.Header.Get("Content-Type"), body); ok {
+		status.Code = int32(resp.StatusCode)
+		e.StatusError = &apierrors.StatusError{ErrStatus: *status}
 	} else {
 		text := string(body[:min(len(body), 200)])
 		e.StatusError = &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: int32(resp.StatusCode),
@@ -192,6 +194,18 @@ func statusError(resp *http.Response) error {
 		e.retry = time.Duration(seconds) * time.Second
 	}
 	return e
+}
+
+// decodeStatus reads an error in the encoding that was asked for.
+func decodeStatus(contentType string, body []byte) (*metav1.Status, bool) {
+	if strings.HasPrefix(contentType, protobufType) {
+		o, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), body)
+		status, ok := o.(*metav1.Status)
+		return status, ok && err == nil
+	}
+	status := new(metav1.Status)
+	err := json.Unmarshal(body, status)
+	return status, err == nil && status.Kind == "Status" && status.Message != ""
 }
 
 // retryIn says how long to wait before another try, negative for none.

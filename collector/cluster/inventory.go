@@ -87,11 +87,6 @@ func (c *Cluster) Pods(ctx context.Context) (map[string][]agent.Pod, error) {
 
 func podOf(p *corev1.Pod) agent.Pod {
 	out := agent.Pod{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, HostNet: p.Spec.HostNetwork}
-	// The UID that the kubelet uses in cgroup paths of static pods is not the
-	// mirror pod's own.
-	if hash := p.Annotations[corev1.MirrorPodAnnotationKey]; hash != "" {
-		out.UID = hash
-	}
 	for _, ip := range p.Status.PodIPs {
 		out.IPs = append(out.IPs, ip.IP)
 	}

@@ -156,11 +156,21 @@ func (c *Cluster) collectList(ctx context.Context, res resource, namespace strin
 		err = dst.err
 	}
 	c.recordList(l, dst, err, time.Since(start), out)
-	if noTable != nil && !errors.Is(noTable, collector.ErrUnsupported) && ctx.Err() == nil {
-		out.Record(collector.Result{Source: Source, Path: "cluster/tables/" + ResourceDir(res.gvr), Status: collector.StatusPartial,
-			Reason: "no columns from some page on: " + noTable.Error()})
+	if noTable != nil && ctx.Err() == nil {
+		recordNoTable(res, noTable, out)
 	}
 	return err
+}
+
+// recordNoTable says why columns are missing. Servers that have none, or whose
+// rows do not fit (metrics change between two requests), are no loss.
+func recordNoTable(res resource, err error, out *collector.Output) {
+	r := collector.Result{Source: Source, Path: "cluster/tables/" + ResourceDir(res.gvr), Status: collector.StatusPartial,
+		Reason: "no columns from some page on: " + err.Error()}
+	if errors.Is(err, collector.ErrUnsupported) || errors.Is(err, errTable) {
+		r.Status = collector.StatusSkipped
+	}
+	out.Record(r)
 }
 
 func (c *Cluster) recordList(l *list, dst *files, err error, took time.Duration, out *collector.Output) {

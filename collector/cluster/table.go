@@ -19,9 +19,13 @@ type column struct {
 
 var errTable = errors.New("the table does not fit its list")
 
-// attachTable gives each item its row of kubectl's columns. The table has no
-// objects in it, so rows are matched by order: query names the very same slice
-// of the list, at the same resourceVersion.
+// row is a row of a table that has no objects in it.
+type row struct {
+	Cells json.RawMessage `json:"cells"`
+}
+
+// attachTable gives each item its row of kubectl's columns. query names the
+// very same slice of the list, at the same resourceVersion.
 func (c *Cluster) attachTable(ctx context.Context, path string, query url.Values, p *page) ([]column, error) {
 	query.Set("includeObject", "None")
 	resp, err := c.client.get(ctx, path, query, acceptTable, maxTableBytes)
@@ -34,31 +38,52 @@ func (c *Cluster) attachTable(ctx context.Context, path string, query url.Values
 			ResourceVersion string `json:"resourceVersion"`
 		} `json:"metadata"`
 		Columns []column `json:"columnDefinitions"`
-		Rows    []struct {
-			Cells json.RawMessage `json:"cells"`
-		} `json:"rows"`
+		Rows    []row    `json:"rows"`
 	}
 	if err := json.Unmarshal(resp.body, &table); err != nil || table.Kind != "Table" {
 		return nil, fmt.Errorf("%w: no table", errTable)
 	}
-	if len(table.Rows) != len(p.items) {
-		return nil, fmt.Errorf("%w: %d rows for %d objects", errTable, len(table.Rows), len(p.items))
-	}
 	named := len(table.Columns) > 0 && table.Columns[0].Name == "Name"
-	for i, row := range table.Rows {
-		var cells []json.RawMessage
-		var first string
-		if json.Unmarshal(row.Cells, &cells) != nil || len(cells) != len(table.Columns) {
-			return nil, fmt.Errorf("%w: row %d", errTable, i)
-		}
-		if named && (json.Unmarshal(cells[0], &first) != nil || first != p.items[i].name) {
-			return nil, fmt.Errorf("%w: row %d is %q, object is %q", errTable, i, first, p.items[i].name)
-		}
-	}
-	for i, row := range table.Rows {
-		p.items[i].cells = row.Cells
+	if err := match(p.items, table.Rows, named); err != nil {
+		return nil, err
 	}
 	return table.Columns, nil
+}
+
+// match pairs rows with items: by order, as lists come, or by name where a
+// printer sorts its rows and the names of the page are unique.
+func match(items []item, rows []row, named bool) error {
+	if len(rows) != len(items) {
+		return fmt.Errorf("%w: %d rows for %d objects", errTable, len(rows), len(items))
+	}
+	byName := make(map[string]json.RawMessage, len(rows))
+	inOrder := true
+	for i, r := range rows {
+		var cells []json.RawMessage
+		if json.Unmarshal(r.Cells, &cells) != nil || len(cells) == 0 {
+			return fmt.Errorf("%w: row %d has no cells", errTable, i)
+		}
+		var name string
+		if named && json.Unmarshal(cells[0], &name) != nil {
+			return fmt.Errorf("%w: row %d has no name", errTable, i)
+		}
+		inOrder = inOrder && (!named || name == items[i].name)
+		byName[name] = r.Cells
+	}
+	if !inOrder && len(byName) != len(items) {
+		return fmt.Errorf("%w: the rows are in another order", errTable)
+	}
+	for i := range items {
+		cells := rows[i].Cells
+		if !inOrder {
+			cells = byName[items[i].name]
+		}
+		if cells == nil {
+			return fmt.Errorf("%w: no row for %q", errTable, items[i].name)
+		}
+		items[i].cells = cells
+	}
+	return nil
 }
 
 func tableHeader(columns []column) []byte {
