@@ -69,8 +69,8 @@ func worst(a, b int) int {
 	return exitOK
 }
 
-// report prints an error as one line for a person and returns the exit code.
-func report(ctx context.Context, w io.Writer, err error) int {
+// printError prints an error as one line for a person and returns the exit code.
+func printError(ctx context.Context, w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}

@@ -34,7 +34,7 @@ func run(ctx context.Context, argv []string) int {
 	if err == nil {
 		err = app.RunContext(ctx, args)
 	}
-	return report(ctx, os.Stderr, err)
+	return printError(ctx, os.Stderr, err)
 }
 
 func newApp() *cli.App {

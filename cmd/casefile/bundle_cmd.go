@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+)
+
+func bundleCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "bundle",
+		Usage: "look into a bundle",
+		Description: `A bundle is a .tar.zst: tar --zstd -tf FILE lists it without Casefile, but checks nothing.
+These verbs check the signature first, and the hash of what they read.`,
+		HideHelpCommand: true,
+		Action:          noBundleVerb,
+		Subcommands: []*cli.Command{
+			{Name: "info", Usage: "who made it, when, where, and what is missing", ArgsUsage: "FILE",
+				Flags:  append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print the manifest as it was signed"}}, readFlags()...),
+				Action: bundleShow},
+			{Name: "ls", Usage: "list the files, all or those that match a glob", ArgsUsage: "FILE [GLOB]",
+				Flags:  append([]cli.Flag{&cli.BoolFlag{Name: "l", Usage: "with sizes"}}, readFlags()...),
+				Action: bundleList},
+			{Name: "cat", Usage: "print files", ArgsUsage: "FILE PATH…", Flags: readFlags(), Action: bundleCat},
+			{Name: "extract", Usage: "write all files below a new folder", ArgsUsage: "FILE",
+				Flags:  append([]cli.Flag{&cli.StringFlag{Name: "C", Value: ".", Usage: "make the bundle's folder in `DIR`"}}, readFlags()...),
+				Action: bundleExtract},
+		},
+	}
+}
+
+func noBundleVerb(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("no verb %q; see casefile bundle --help", c.Args().First())
+	}
+	return cli.ShowSubcommandHelp(c)
+}
+
+func bundleShow(c *cli.Context) error {
+	name, err := oneFile(c)
+	if err != nil {
+		return err
+	}
+	b, err := openBundle(c, name)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if c.Bool("json") {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(b.Manifest())
+	}
+	fmt.Println(b.Manifest().Top)
+	state := "UNVERIFIED"
+	if b.verified {
+		state = b.Signer()
+	}
+	fmt.Printf("    %-10s %s\n    %-10s %d\n", "signed by", state, "files", len(b.Files()))
+	printOrigin(b)
+	return nil
+}
+
+func bundleList(c *cli.Context) error {
+	if c.NArg() < 1 || c.NArg() > 2 {
+		return usagef("bundle ls needs a bundle and perhaps a glob: casefile bundle ls FILE 'nodes/*/node.json'")
+	}
+	glob := c.Args().Get(1)
+	if _, err := path.Match(glob, ""); err != nil {
+		return usagef("bundle ls: %q is no glob: %v", glob, err)
+	}
+	b, err := openBundle(c, c.Args().First())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	w := io.Writer(os.Stdout)
+	if c.Bool("l") {
+		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+		defer t.Flush()
+		w = t
+	}
+	for _, f := range b.Files() {
+		if ok, _ := path.Match(glob, f.Path); glob != "" && !ok && !strings.HasPrefix(f.Path, strings.TrimSuffix(glob, "/")+"/") {
+			continue
+		}
+		if c.Bool("l") {
+			fmt.Fprintf(w, "%d\t  %s\n", f.Size, f.Path)
+		} else {
+			fmt.Fprintln(w, f.Path)
+		}
+	}
+	return nil
+}
+
+func bundleCat(c *cli.Context) error {
+	if c.NArg() < 2 {
+		return usagef("bundle cat needs a bundle and a path in it; casefile bundle ls FILE lists them")
+	}
+	b, err := openBundle(c, c.Args().First())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	for _, p := range c.Args().Tail() {
+		if err := copyOut(b, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyOut(b *opened, name string) error {
+	f, err := b.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return fmt.Errorf("no file %s in the bundle; casefile bundle ls FILE lists them", name)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder; casefile bundle ls FILE '%s/*' lists it", name, name)
+	}
+	_, err = io.Copy(os.Stdout, f)
+	return err
+}
+
+func bundleExtract(c *cli.Context) error {
+	name, err := oneFile(c)
+	if err != nil {
+		return err
+	}
+	b, err := openBundle(c, name)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	n, err := b.Extract(c.Context, c.String("C"))
+	if err != nil {
+		return err
+	}
+	fmt.Println(path.Join(c.String("C"), b.Manifest().Top))
+	fmt.Fprintf(os.Stderr, "%d files\n", n)
+	return nil
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/casefile-io/casefile/bundle"
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/agent"
+	"github.com/casefile-io/casefile/collector/cluster"
+	"github.com/casefile-io/casefile/collector/cluster/launch"
+)
+
+// defaultAgentImage is the name that agent image save gives.
+func defaultAgentImage() string { return "casefile.local/agent:" + imageTag(version) }
+
+func imageTag(v string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '+' || r == '/' || r == ':' {
+			return '-'
+		}
+		return r
+	}, v)
+}
+
+// clusterJob makes a job that collects from the API server and, through
+// agents, from its nodes.
+func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
+	if j.plan.hasTarget("host") {
+		return usagef("--capture host is this machine: it needs --host; in a cluster say node/NAME")
+	}
+	config, name, err := cluster.LoadConfig(configFlags(c))
+	if err != nil {
+		return err
+	}
+	k, err := cluster.New(config, cluster.Options{Namespaces: j.plan.Namespaces, Since: j.plan.since, UserAgent: "casefile/" + version})
+	if err != nil {
+		return err
+	}
+	id, err := k.Identity(ctx)
+	if err != nil && !errors.Is(err, collector.ErrDenied) {
+		return err
+	}
+	j.name(bundle.Cluster{Name: name, UID: id.UID, Version: id.Version})
+	j.collectors = append(j.collectors, k)
+	j.note("cluster %s, Kubernetes %s at %s", name, id.Version, id.Server)
+	if j.plan.Nodes == "none" && len(j.plan.Captures) == 0 {
+		return nil
+	}
+	launcher, err := launch.New(config, launch.Options{
+		Image: c.String("agent-image"), DefaultImage: defaultAgentImage(), Namespace: c.String("agent-namespace"), Binary: agentBinary,
+		Timeout: j.plan.timeout, Confirm: confirmer(j, c.Bool("yes")), Announce: func(s string) { j.note("%s", s) },
+	})
+	if err != nil {
+		return err
+	}
+	dialer := agent.Dialer(launcher)
+	if dir := c.String("record-streams"); dir != "" {
+		dialer = recorder{launcher, dir}
+	}
+	nodes, err := nodeCollector(ctx, k, j, dialer)
+	if errors.Is(err, collector.ErrDenied) {
+		nodes, err = refused{err}, nil // the objects can still be had
+	}
+	if err != nil {
+		return err
+	}
+	j.collectors = append(j.collectors, nodes)
+	return nil
+}
+
+// name fixes whose data this is, and with it the top folder.
+func (j *job) name(id bundle.Cluster) {
+	j.cluster = id
+	j.plan.Cluster = id.Name
+	j.top = topFolder(id.Name, j.started)
+}
+
+func (p *plan) hasTarget(text string) bool {
+	return slices.ContainsFunc(p.Captures, func(r captureRequest) bool { return r.Target == text })
+}
+
+// refused stands for a collector that could not even be planned.
+type refused struct{ err error }
+
+func (refused) Name() string { return "nodes" }
+
+func (r refused) Collect(context.Context, *collector.Output) error { return r.err }
+
+// nodeCollector plans the conversations with the agents.
+func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dialer) (collector.Collector, error) {
+	all, err := k.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := k.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := resolveCaptures(ctx, k, j.plan)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []string
+	for _, t := range targets {
+		for _, p := range t.Points {
+			wanted = append(wanted, p.Node)
+		}
+	}
+	pick, err := launch.PickNodes(all, j.plan.Nodes, wanted)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	for _, n := range wanted {
+		if !slices.Contains(pick.Nodes, n) {
+			return nil, usagef("--capture needs node %s, which --nodes %s leaves out", n, j.plan.Nodes)
+		}
+	}
+	plans := make([]agent.Plan, len(pick.Nodes))
+	for i, n := range pick.Nodes {
+		plans[i] = j.agentPlan(n, pods[n], targets)
+	}
+	for _, t := range targets {
+		j.captures = append(j.captures, j.captureIndexOf(t))
+	}
+	if r, ok := d.(recorder); ok {
+		if err := j.recordSample(r.dir, plans); err != nil {
+			return nil, err
+		}
+	}
+	return launch.Nodes(d, plans, launch.NodesOptions{Timeout: j.plan.timeout, Skipped: pick.Skipped, Ended: j.ended}), nil
+}
+
+// resolveCaptures finds the pods and nodes of --capture. A mistaken target is
+// a mistake in the command line.
+func resolveCaptures(ctx context.Context, k *cluster.Cluster, p *plan) ([]cluster.Target, error) {
+	var texts []string
+	for _, r := range p.Captures {
+		text := r.Target
+		if r.Filter != "" {
+			text += "=" + r.Filter
+		}
+		texts = append(texts, text)
+	}
+	targets, err := k.ResolveTargets(ctx, texts)
+	if err != nil && !errors.Is(err, collector.ErrDenied) && ctx.Err() == nil {
+		return nil, usagef("--capture: %v", err)
+	}
+	return targets, err
+}
+
+// agentPlan is what one node is asked for.
+func (j *job) agentPlan(node string, pods []agent.Pod, targets []cluster.Target) agent.Plan {
+	p := agent.Plan{
+		Version: agent.Version, Node: node, Top: j.top, Time: j.started, Policy: j.plan.Redaction, Payload: j.plan.Payload,
+		Samples: j.plan.Samples, IntervalMS: j.plan.interval.Milliseconds(), TimeoutMS: j.plan.timeout.Milliseconds(), MaxBytes: j.plan.MaxBytes,
+		Prefixes: []string{nodePrefix(node)}, Pods: pods,
+	}
+	for _, t := range targets {
+		for _, at := range t.Points {
+			if at.Node != node {
+				continue
+			}
+			c := agent.Capture{Name: t.Folder(), Target: t.Text, Filter: t.Filter, Snaplen: j.plan.Snaplen,
+				DurationMS: j.plan.duration.Milliseconds(), MaxBytes: j.plan.MaxBytes / 4}
+			if at.Pod != nil {
+				c.PodUID = at.Pod.UID
+			}
+			p.Captures = append(p.Captures, c)
+			prefix := "captures/" + c.Name + "/" + node + "__"
+			if !slices.Contains(p.Prefixes, prefix) {
+				p.Prefixes = append(p.Prefixes, prefix)
+			}
+		}
+	}
+	return p
+}
+
+func (j *job) captureIndexOf(t cluster.Target) captureIndex {
+	x := captureIndex{Name: t.Folder(), Target: t.Text, Filter: t.Filter, Snaplen: j.plan.Snaplen, Duration: j.plan.duration.Milliseconds()}
+	for _, at := range t.Points {
+		point := at.Node
+		if at.Pod != nil {
+			point += " pod/" + at.Pod.Namespace + "/" + at.Pod.Name
+		}
+		x.Points = append(x.Points, point)
+	}
+	return x
+}
+
+// confirmer asks on a terminal before anything is made on nodes; without one
+// the intent is only said.
+func confirmer(j *job, yes bool) func(context.Context, launch.Intent) (bool, error) {
+	return func(ctx context.Context, i launch.Intent) (bool, error) {
+		j.note("%s", i)
+		if yes || !term.IsTerminal(int(os.Stdin.Fd())) {
+			return true, nil
+		}
+		fmt.Fprint(os.Stderr, "Go on? [y/N] ")
+		answer := make(chan string, 1)
+		go func() {
+			line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+			answer <- strings.ToLower(strings.TrimSpace(line))
+		}()
+		select {
+		case a := <-answer:
+			return a == "y" || a == "yes", nil
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(5 * time.Minute):
+			return false, errors.New("no answer within five minutes; say --yes to go on without being asked")
+		}
+	}
+}

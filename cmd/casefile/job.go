@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casefile-io/casefile/bundle"
+	"github.com/casefile-io/casefile/bundle/redact"
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/agent"
+)
+
+// job is one run of the pipeline from collectors to a sealed bundle; collect
+// makes one from its flags, demo from its sample.
+type job struct {
+	plan    *plan
+	output  string // as the user said; empty is a name made from the top folder
+	signer  bundle.Signer
+	status  *statusLine
+	started time.Time // the time of the bundle
+	began   time.Time // of this run; a sample is older
+
+	cluster    bundle.Cluster // or this machine's name
+	top        string
+	collectors []collector.Collector
+	captures   []captureIndex
+
+	mu       sync.Mutex
+	redacted map[string]int // redactions that agents made, by rule
+	log      []logLine
+}
+
+// captureIndex becomes captures/<name>/capture.json.
+type captureIndex struct {
+	Name     string   `json:"name"`
+	Target   string   `json:"target"`
+	Filter   string   `json:"filter,omitempty"`
+	Snaplen  int      `json:"snaplen"`
+	Duration int64    `json:"durationMillis"`
+	Points   []string `json:"points"` // where: a node, or a node and the pod on it; one file each, its counters beside it
+}
+
+// logLine is one line of collection/log.ndjson.
+type logLine struct {
+	Time string `json:"time"`
+	Text string `json:"text"`
+}
+
+func (j *job) note(format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	j.mu.Lock()
+	j.log = append(j.log, logLine{time.Now().UTC().Format(time.RFC3339Nano), text})
+	j.mu.Unlock()
+	j.status.say("%s", oneLine(text))
+}
+
+// ended takes what an agent said last.
+func (j *job) ended(_ string, end agent.End) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.redacted == nil {
+		j.redacted = map[string]int{}
+	}
+	for rule, n := range end.Redaction {
+		if n > 0 {
+			j.redacted[rule] += n
+		}
+	}
+}
+
+var unsafeName = regexp.MustCompile(`[^a-z0-9.-]+`)
+
+// topFolder names the bundle: casefile-<cluster>-<UTC>.
+func topFolder(name string, at time.Time) string {
+	name = strings.Trim(unsafeName.ReplaceAllString(strings.ToLower(name), "-"), "-.")
+	if name == "" {
+		name = "cluster"
+	}
+	return "casefile-" + name[:min(len(name), 63)] + "-" + at.Format("20060102T150405Z")
+}
+
+// run collects until done or until ctx ends, and seals. parent is the context
+// without the time limit: when it has ended, the user has had enough.
+func (j *job) run(ctx, parent context.Context) error {
+	j.began = time.Now()
+	out, err := j.create()
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+	redactor, err := redact.New(j.plan.policy, redact.Options{Payload: j.plan.Payload})
+	if err != nil {
+		return err
+	}
+	w, err := bundle.NewWriter(out, bundle.Options{Top: j.top, Time: j.started, Redactor: redactor})
+	if err != nil {
+		return err
+	}
+	sink := bundleSink{w}
+	if err := putJSON(sink, "collection/plan.json", j.plan); err != nil {
+		return err
+	}
+	results := collector.Run(ctx, sink, j.collectors, collector.Options{MaxBytes: j.plan.MaxBytes, Progress: j.status.progress})
+	if why := interruption(ctx, parent, j.plan.timeout); why != "" {
+		results = append(results, collector.Result{Source: "collect", Status: collector.StatusPartial, Reason: why})
+	}
+	m, err := j.seal(w, sink, redactor, results)
+	if err != nil {
+		return err
+	}
+	if err := out.keep(); err != nil {
+		return err
+	}
+	return j.tell(m, out, results)
+}
+
+func interruption(ctx, parent context.Context, limit time.Duration) string {
+	switch {
+	case parent.Err() != nil:
+		return "interrupted by the user; the bundle holds what was there by then"
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Sprintf("--timeout of %s ran out; the bundle holds what was there by then", limit)
+	}
+	return ""
+}
+
+// seal writes what the collection says about itself, and closes the bundle.
+func (j *job) seal(w *bundle.Writer, sink bundleSink, redactor *redact.Redactor, results []collector.Result) (*bundle.Manifest, error) {
+	for _, c := range j.captures {
+		if err := putJSON(sink, "captures/"+c.Name+"/capture.json", c); err != nil {
+			return nil, err
+		}
+	}
+	redactor.Add(j.redacted)
+	if err := putLines(sink, "collection/results.ndjson", results); err != nil {
+		return nil, err
+	}
+	if err := putLines(sink, "collection/log.ndjson", j.log); err != nil {
+		return nil, err
+	}
+	if err := putJSON(sink, "collection/redaction.json", redactor.Summary()); err != nil {
+		return nil, err
+	}
+	return w.Close(j.info(results), j.signer)
+}
+
+func (j *job) info(results []collector.Result) bundle.Info {
+	counts := map[string]int{}
+	complete := true
+	for _, r := range results {
+		counts[string(r.Status)]++
+		complete = complete && !r.Status.Incomplete()
+	}
+	return bundle.Info{
+		Producer: "casefile " + version, Cluster: &j.cluster, Labels: j.plan.Labels, Note: j.plan.Note,
+		Incident:     &bundle.Window{From: j.started, To: j.started.Add(time.Since(j.began)).Truncate(time.Second)},
+		Redaction:    &bundle.Redaction{Policy: j.plan.Redaction, Payload: j.plan.Payload},
+		Completeness: &bundle.Completeness{Complete: complete, Results: counts},
+	}
+}
+
+// tell prints the bundle's name on stdout and the rest on stderr.
+func (j *job) tell(m *bundle.Manifest, out *output, results []collector.Result) error {
+	lacking := slices.DeleteFunc(slices.Clone(results), func(r collector.Result) bool { return !r.Status.Incomplete() })
+	j.status.say("%d things asked for, %d incomplete; %d files, %s", len(results), len(lacking), m.Index.Files, byteSize(out.n))
+	for i, r := range lacking {
+		if i == 10 {
+			j.status.say("  … and %d more: casefile bundle cat FILE collection/results.ndjson", len(lacking)-i)
+			break
+		}
+		j.status.say("  %s: %s", r.Status, oneLine(strings.TrimSpace(r.Source+" "+r.Path+": "+r.Reason)))
+	}
+	if j.signer != nil {
+		j.status.say("sealed by %s", j.signer.Fingerprint())
+	} else {
+		j.status.say("not signed (--no-sign): readers need --unverified")
+	}
+	j.status.done()
+	if out.name != "-" {
+		fmt.Println(out.name)
+	}
+	if len(lacking) > 0 {
+		return incompletef("done, but incomplete: %d of %d things are missing or partial", len(lacking), len(results))
+	}
+	return nil
+}
+
+// bundleSink lets collectors write to a bundle without knowing the format.
+type bundleSink struct{ w *bundle.Writer }
+
+func (s bundleSink) Put(path string, class collector.Class, r io.Reader) (int64, error) {
+	return s.w.Put(path, bundle.Class(class), r)
+}
+
+func (s bundleSink) Frames(prefixes []string, r io.Reader) error { return s.w.Frames(prefixes, r) }
+
+func putJSON(s bundleSink, path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.Put(path, collector.ClassMeta, strings.NewReader(string(b)+"\n"))
+	return err
+}
+
+func putLines[T any](s bundleSink, path string, lines []T) error {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for _, l := range lines {
+		if err := enc.Encode(l); err != nil {
+			return err
+		}
+	}
+	_, err := s.Put(path, collector.ClassMeta, strings.NewReader(b.String()))
+	return err
+}
+
+// sortedKeys gives the keys of m in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/casefile-io/casefile/bundle"
+)
+
+// readFlags are on every verb that reads a bundle.
+func readFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "key", Usage: "accept only bundles signed by the public key in `FILE`"},
+		&cli.StringFlag{Name: "trust", Usage: "accept bundles signed by any public key in `DIR` (default: the trust folder beside your own identity)"},
+		&cli.BoolFlag{Name: "unverified", Usage: "read without checking the signature: trust nothing that you see"},
+	}
+}
+
+// opened is a bundle on disk.
+type opened struct {
+	*bundle.Reader
+	file     *os.File
+	verified bool
+	own      bool // signed by this user's own identity
+}
+
+func (o *opened) Close() error { return o.file.Close() }
+
+// openBundle opens the bundle at name as the flags of c say.
+func openBundle(c *cli.Context, name string) (*opened, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	o, err := openFile(c, f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, explainOpen(err))
+	}
+	return o, nil
+}
+
+func openFile(c *cli.Context, f *os.File) (*opened, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: not a regular file", bundle.ErrNotBundle)
+	}
+	if c.Bool("unverified") {
+		if c.IsSet("key") || c.IsSet("trust") {
+			return nil, usagef("--unverified does not go with --key or --trust")
+		}
+		r, err := bundle.OpenUnverified(f, info.Size())
+		return &opened{Reader: r, file: f}, err
+	}
+	keys, own, err := trustedKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := bundle.Open(f, info.Size(), keys)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{Reader: r, file: f, verified: true, own: own != "" && r.Signer() == own}, nil
+}
+
+// trustedKeys gathers the public keys that count: --key alone, or the trust
+// folder and the user's own identity.
+func trustedKeys(c *cli.Context) (keys bundle.Keys, own string, err error) {
+	if name := c.String("key"); name != "" {
+		if c.IsSet("trust") {
+			return nil, "", usagef("give --key or --trust, not both")
+		}
+		v, err := verifierFrom(name)
+		return bundle.Keys{v}, "", err
+	}
+	var files []string
+	dir, err := configDir()
+	if folder := c.String("trust"); folder != "" {
+		if files, err = publicKeys(folder); err != nil {
+			return nil, "", usagef("--trust: %v", err)
+		}
+		if len(files) == 0 {
+			return nil, "", usagef("--trust %s: no *.pub files in it", folder)
+		}
+	} else if err == nil {
+		files, _ = publicKeys(filepath.Join(dir, "trust")) // it need not exist
+	}
+	for _, name := range files {
+		v, err := verifierFrom(name)
+		if err != nil {
+			return nil, "", err
+		}
+		keys = append(keys, v)
+	}
+	if v, err := verifierFrom(filepath.Join(dir, "identity.pub")); dir != "" && err == nil {
+		own = v.Fingerprint()
+		keys = append(keys, v)
+	}
+	return keys, own, nil
+}
+
+func publicKeys(dir string) ([]string, error) {
+	if _, err := os.ReadDir(dir); err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.pub"))
+	sort.Strings(files)
+	return files, err
+}
+
+func verifierFrom(name string) (bundle.Verifier, error) {
+	b, err := readCapped(name, maxKeyBytes)
+	if err != nil {
+		return nil, usagef("public key: %v", err)
+	}
+	v, err := bundle.LoadVerifier(b)
+	if err != nil {
+		return nil, usagef("public key %s: %v; want the .pub file of casefile keygen or cosign", name, err)
+	}
+	return v, nil
+}
+
+// explainOpen adds what to do next.
+func explainOpen(err error) error {
+	switch {
+	case errors.Is(err, bundle.ErrUnknownSigner):
+		return fmt.Errorf("%w; compare that fingerprint with the sender's, then give --key FILE, or look at it with --unverified", err)
+	case errors.Is(err, bundle.ErrUnsigned):
+		return &exitError{exitForged, fmt.Errorf("%w; read it with --unverified if you know where it comes from", err)}
+	case errors.Is(err, bundle.ErrTruncated):
+		return fmt.Errorf("%w; was the download or upload cut short?", err)
+	}
+	return err
+}
