@@ -169,7 +169,7 @@ func (p *parser) arithmetic(above int) arith {
 
 // arithmeticFrom goes on from left with the operators that bind tighter than above.
 func (p *parser) arithmeticFrom(left arith, above int) arith {
-	for p.bottom == nil {
+	for p.err == nil {
 		op := p.peek()
 		if level(op) <= above {
 			break
@@ -250,7 +250,7 @@ func (p *parser) factor() arith {
 	case t.kind == word && p.peek().is("["):
 		return p.field(t)
 	}
-	if p.bottom == nil {
+	if p.err == nil {
 		p.fail(t.pos, "expected a number, len or PROTO[OFFSET] here")
 	}
 	return num(0)

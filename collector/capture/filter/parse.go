@@ -25,11 +25,11 @@ type operand struct {
 }
 
 type parser struct {
-	expr   string
-	toks   []token
-	at     int
-	depth  int
-	bottom error // the first failure
+	expr  string
+	toks  []token
+	at    int
+	depth int
+	err   error // the first failure
 }
 
 func parse(expr string) (pred, error) {
@@ -42,12 +42,12 @@ func parse(expr string) (pred, error) {
 		return always{}, nil
 	}
 	o := p.expression()
-	if p.bottom == nil && p.peek().kind != end {
+	if p.err == nil && p.peek().kind != end {
 		p.fail(p.peek().pos, "expected \"and\", \"or\" or the end here")
 	}
 	got := p.condition(o)
-	if p.bottom != nil {
-		return nil, p.bottom
+	if p.err != nil {
+		return nil, p.err
 	}
 	return got, nil
 }
@@ -75,8 +75,8 @@ func (p *parser) accept(text string) bool {
 }
 
 func (p *parser) fail(pos int, msg string) {
-	if p.bottom == nil {
-		p.bottom = &Error{p.expr, pos, msg}
+	if p.err == nil {
+		p.err = &Error{p.expr, pos, msg}
 	}
 	p.at = len(p.toks) - 1
 }
@@ -110,7 +110,7 @@ func (p *parser) expression() operand {
 	p.enter()
 	defer p.leave()
 	left := p.term()
-	for p.bottom == nil {
+	for p.err == nil {
 		op := p.peek()
 		if !op.is("and") && !op.is("or") {
 			break
@@ -192,7 +192,7 @@ func (p *parser) id(q qual) pred {
 		return negation{p.id(q)}
 	case p.accept("("):
 		left := p.id(q)
-		for p.bottom == nil && (p.peek().is("and") || p.peek().is("or")) {
+		for p.err == nil && (p.peek().is("and") || p.peek().is("or")) {
 			op := p.next().text
 			left = join(op, left, p.id(q))
 		}
@@ -218,10 +218,10 @@ func (p *parser) primitive() operand {
 		return operand{pred: cmp, pos: t.pos}
 	}
 	q, some := p.head()
-	if p.bottom == nil && !some {
+	if p.err == nil && !some {
 		p.fail(t.pos, notATerm(t))
 	}
-	if p.bottom != nil {
+	if p.err != nil {
 		return operand{pred: always{}}
 	}
 	if q.dir == "" && q.typ == "" {

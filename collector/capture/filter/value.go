@@ -11,7 +11,7 @@ import (
 // value reads one id and makes the primitive that q and it mean.
 func (p *parser) value(q qual) pred {
 	t := p.next()
-	if p.bottom != nil {
+	if p.err != nil {
 		return always{}
 	}
 	if t.kind == end || t.kind == symbol || t.kind == word && reserved(t.text) {
@@ -197,7 +197,7 @@ func (p *parser) address6(q qual, t token) pred {
 	if p.accept("/") {
 		bits = p.prefix(q, t, 128)
 	}
-	if p.bottom == nil && netip.PrefixFrom(a, bits).Masked().Addr() != a {
+	if p.err == nil && netip.PrefixFrom(a, bits).Masked().Addr() != a {
 		p.fail(t.pos, "bits are set outside the prefix; is its length right?")
 		return always{}
 	}

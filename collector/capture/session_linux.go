@@ -1,0 +1,181 @@
+package capture
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/capture/filter"
+)
+
+// session is a capture that has begun: packets gather in its ring.
+type session struct {
+	spec  Spec
+	ring  *ring
+	ifs   []Interface
+	start time.Time
+}
+
+// open begins a capture in the namespace of s. The thread that enters the
+// namespace is never used for anything else: it ends with its goroutine.
+func open(s Spec) (*session, error) {
+	program, err := filter.CompileAny(s.Filter, s.Snaplen)
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		session *session
+		err     error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		if s.NetnsPath != "" {
+			runtime.LockOSThread() // and never unlock
+			if err := enter(s.NetnsPath, s.Netns); err != nil {
+				done <- answer{err: err}
+				return
+			}
+		}
+		c, err := begin(s, program)
+		done <- answer{c, err}
+	}()
+	a := <-done
+	return a.session, a.err
+}
+
+// enter moves the calling thread into a network namespace.
+func enter(path string, inode uint64) error {
+	f, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the network namespace is gone, has the pod ended? %w", err)
+		}
+		return refused(err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if inode != 0 && st.Ino != inode {
+		return fmt.Errorf("%s is network namespace %d and no longer %d, has the pod ended?", path, st.Ino, inode)
+	}
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return refused(fmt.Errorf("enter %s: %w", path, err))
+	}
+	return nil
+}
+
+// refused marks errors for which the status is not "failed".
+func refused(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: captures need root, or CAP_NET_RAW and CAP_SYS_ADMIN: %w", collector.ErrDenied, err)
+	case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.ENOPROTOOPT):
+		return fmt.Errorf("%w: this kernel has no packet rings: %w", collector.ErrUnsupported, err)
+	}
+	return err
+}
+
+func begin(s Spec, program filterProgram) (*session, error) {
+	ifs, err := interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	index := 0
+	if s.Interface != "" {
+		if ifs, err = only(ifs, s.Interface); err != nil {
+			return nil, err
+		}
+		index = ifs[0].Index
+	}
+	size := s.ring
+	if size == 0 {
+		size = ringDefault
+	}
+	r, err := openRing(size, program, index)
+	if err != nil {
+		return nil, refused(err)
+	}
+	return &session{spec: s, ring: r, ifs: ifs, start: time.Now()}, nil
+}
+
+func only(ifs []Interface, name string) ([]Interface, error) {
+	var have []string
+	for _, i := range ifs {
+		if i.Name == name {
+			return []Interface{i}, nil
+		}
+		have = append(have, i.Name)
+	}
+	return nil, fmt.Errorf("no interface %q here; there are %q", name, have)
+}
+
+// interfaces lists those of the calling thread's namespace.
+func interfaces() ([]Interface, error) {
+	rib, err := syscall.NetlinkRIB(syscall.RTM_GETLINK, syscall.AF_UNSPEC)
+	if err != nil {
+		return nil, err
+	}
+	msgs, err := syscall.ParseNetlinkMessage(rib)
+	if err != nil {
+		return nil, err
+	}
+	var out []Interface
+	for i := range msgs {
+		m := &msgs[i]
+		if m.Header.Type != syscall.RTM_NEWLINK || len(m.Data) < syscall.SizeofIfInfomsg {
+			continue
+		}
+		attrs, err := syscall.ParseNetlinkRouteAttr(m)
+		if err != nil {
+			return nil, err
+		}
+		found := Interface{HardwareType: binary.NativeEndian.Uint16(m.Data[2:]), Index: int(int32(binary.NativeEndian.Uint32(m.Data[4:])))}
+		for _, a := range attrs {
+			if a.Attr.Type == syscall.IFLA_IFNAME {
+				found.Name = unix.ByteSliceToString(a.Value)
+			}
+		}
+		out = append(out, found)
+	}
+	return out, nil
+}
+
+// run writes the capture to w until it ends, one way or the other.
+func (c *session) run(ctx context.Context, w io.Writer) (Stats, error) {
+	defer c.ring.close()
+	out := newFile(c.spec, w, c.ifs, c.ring.interfaceName)
+	if err := out.flush(); err != nil {
+		return out.stats, err
+	}
+	var deadline time.Time
+	if c.spec.Duration > 0 {
+		deadline = c.start.Add(c.spec.Duration)
+	}
+	stopped, err := c.ring.read(ctx, deadline, func(block []byte) error {
+		if err := eachFrame(block, out.write); err != nil {
+			return err
+		}
+		return out.flush()
+	})
+	if errors.Is(err, errFull) {
+		stopped, err = stoppedSize, nil
+	}
+	if err != nil {
+		return out.stats, err
+	}
+	out.stats.Stopped, out.stats.Millis = stopped, time.Since(c.start).Milliseconds()
+	out.stats.Received, out.stats.Dropped, out.stats.Freezes = c.ring.received, c.ring.dropped, c.ring.freezes
+	return out.close(time.Now())
+}
