@@ -2,7 +2,6 @@ package launch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -22,11 +21,11 @@ const (
 // already come first, and others are only taken after Confirm.
 func (l *Launcher) borrow(ctx context.Context, n node) (*pod, error) {
 	if l.opts.Binary == nil {
-		return nil, fmt.Errorf("images with a shell %w the agent: this casefile was built without agents to stream", errImage)
+		return nil, imageError{"images with a shell: this casefile was built without agents to stream into them"}
 	}
 	binary, err := l.opts.Binary(n.arch)
 	if err != nil {
-		return nil, fmt.Errorf("images with a shell %w the agent: %w", errImage, err)
+		return nil, imageError{"images with a shell: " + err.Error()}
 	}
 	known, foreign, err := l.shells(ctx, n)
 	if err != nil {
@@ -38,20 +37,23 @@ func (l *Launcher) borrow(ctx context.Context, n node) (*pod, error) {
 			continue
 		}
 		if i == 1 {
-			if err := l.mayBorrow(ctx, n, images); err != nil {
+			if err := l.mayBorrow(ctx, n, images); isImage(err) {
+				notes = append(notes, err.Error())
+				break
+			} else if err != nil {
 				return nil, err
 			}
 		}
 		p, err := l.borrowOne(ctx, n, images, binary)
-		if err == nil || !errors.Is(err, errImage) {
+		if err == nil || !isImage(err) {
 			return p, err
 		}
 		notes = append(notes, err.Error())
 	}
 	if notes == nil {
-		return nil, fmt.Errorf("images with a shell %w the agent: the node has none that is likely to have one", errImage)
+		return nil, imageError{"images with a shell: the node has none that is likely to have one"}
 	}
-	return nil, fmt.Errorf("images with a shell: %w: %s", errImage, strings.Join(notes, "; "))
+	return nil, imageError{"images with a shell: " + strings.Join(notes, "; ")}
 }
 
 // mayBorrow asks while Prepare runs. Later nobody watches the terminal for
@@ -61,7 +63,7 @@ func (l *Launcher) mayBorrow(ctx context.Context, n node, images []string) error
 	asking := l.asking
 	l.mu.Unlock()
 	if l.opts.Confirm != nil && !asking {
-		return fmt.Errorf("images with a shell %w the agent: nobody agreed to use %s", errImage, strings.Join(images, ", "))
+		return imageError{"nobody agreed to use the shell of " + strings.Join(images, ", ")}
 	}
 	return l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Borrow: images})
 }
@@ -74,12 +76,12 @@ func (l *Launcher) borrowOne(ctx context.Context, n node, images []string, binar
 	if err != nil {
 		return nil, err
 	}
-	var failed error
+	var failed []string
 	for _, name := range running {
 		p.container = name
 		image := images[int(name[len(name)-1]-'a')]
 		if err := l.upload(ctx, p, binary); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", image, err))
+			failed = append(failed, fmt.Sprintf("%s: %v", image, err))
 			continue
 		}
 		l.opts.Announce(fmt.Sprintf("node %s: the agent runs in a container of %s", n.name, image))
@@ -87,7 +89,7 @@ func (l *Launcher) borrowOne(ctx context.Context, n node, images []string, binar
 		return p, nil
 	}
 	l.remove(ctx, p)
-	return nil, fmt.Errorf("%w: %w", errImage, failed)
+	return nil, imageError{strings.Join(failed, "; ")}
 }
 
 // nodeShells gives the images of the node that may have a shell, best first:
@@ -106,6 +108,9 @@ func (l *Launcher) nodeShells(ctx context.Context, n node) (known, foreign []str
 	trusted := map[string]bool{}
 	images := slices.Clone(n.images)
 	for i := range pods.Items {
+		if pods.Items[i].Labels[LabelName] == AgentName {
+			continue
+		}
 		for _, c := range pods.Items[i].Spec.Containers {
 			images = append(images, c.Image)
 			if pods.Items[i].Namespace == l.opts.Namespace || privileged(&pods.Items[i], c) {

@@ -132,6 +132,9 @@ func (c *cleaner) isDead(ctx context.Context, name string) bool {
 // Finish removes what is left of this run, within a few seconds even when the
 // run itself was cancelled.
 func (l *Launcher) Finish(ctx context.Context) error {
+	if !l.touched.Load() {
+		return nil
+	}
 	ctx, cancel := detached(ctx, 2*graceLimit)
 	defer cancel()
 	_, err := l.Cleanup(ctx, Filter{RunID: l.opts.RunID})

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 )
 
@@ -55,9 +56,12 @@ func (l *Launcher) run(ctx context.Context, p *pod, command []string, stdin []by
 	if stdin != nil {
 		o.Stdin = bytes.NewReader(stdin)
 	}
-	err = ex.StreamWithContext(ctx, o)
+	err = ex.StreamWithContext(quiet(ctx), o)
 	return out.Bytes(), explain(err, stderr)
 }
+
+// quiet keeps the executors from logging that a stream was closed.
+func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, klog.Logger{}) }
 
 // conn is the conversation with one agent over an exec stream.
 type conn struct {
@@ -86,7 +90,7 @@ func (l *Launcher) open(ctx context.Context, p *pod) (*conn, error) {
 	go func() {
 		defer close(c.ended)
 		stderr := &capped{limit: stderrCap}
-		err := ex.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: inR, Stdout: &heard{w: outW, timer: mute}, Stderr: stderr})
+		err := ex.StreamWithContext(quiet(ctx), remotecommand.StreamOptions{Stdin: inR, Stdout: &heard{w: outW, timer: mute}, Stderr: stderr})
 		mute.Stop()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -98,8 +102,23 @@ func (l *Launcher) open(ctx context.Context, p *pod) (*conn, error) {
 	return c, nil
 }
 
-func (c *conn) Read(b []byte) (int, error)  { return c.stdout.Read(b) }
-func (c *conn) Write(b []byte) (int, error) { return c.stdin.Write(b) }
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.stdout.Read(b)
+	return n, ours(err)
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.stdin.Write(b)
+	return n, ours(err)
+}
+
+// ours puts our own closing into words.
+func ours(err error) error {
+	if err == io.ErrClosedPipe {
+		return errClosed
+	}
+	return err
+}
 
 // Close ends the stream and deletes the agent's Job. It may be called from
 // several goroutines; all wait for the first.

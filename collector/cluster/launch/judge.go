@@ -28,9 +28,9 @@ func judge(p *corev1.Pod) (running []string, err error) {
 		case s.Running != nil:
 			running = append(running, c.Name)
 		case s.Terminated != nil:
-			failures = append(failures, fmt.Sprintf("%s: %s (exit code %d) %s", c.Image, s.Terminated.Reason, s.Terminated.ExitCode, s.Terminated.Message))
+			failures = append(failures, fmt.Sprintf("%s: %s (exit code %d) %s", imageOf(p, c), s.Terminated.Reason, s.Terminated.ExitCode, brief(s.Terminated.Message)))
 		case s.Waiting != nil && hopeless(s.Waiting.Reason):
-			failures = append(failures, strings.TrimSpace(fmt.Sprintf("%s: %s %s", c.Image, s.Waiting.Reason, s.Waiting.Message)))
+			failures = append(failures, strings.TrimSpace(fmt.Sprintf("%s: %s %s", imageOf(p, c), s.Waiting.Reason, brief(s.Waiting.Message))))
 		default:
 			waiting = true
 		}
@@ -39,13 +39,32 @@ func judge(p *corev1.Pod) (running []string, err error) {
 	case len(running) > 0:
 		return inOrder(p, running), nil
 	case len(failures) > 0 && !waiting && len(failures) == len(p.Spec.Containers):
-		return nil, fmt.Errorf("%w: %s", errImage, printable(strings.Join(failures, "; ")))
+		return nil, imageError{printable(strings.Join(failures, "; "))}
 	case p.Status.Phase == corev1.PodFailed: // the kubelet refused or evicted it
 		return nil, fmt.Errorf("%w: %s: %s", ErrNode, p.Status.Reason, printable(p.Status.Message))
 	case p.Status.Phase == corev1.PodSucceeded:
-		return nil, fmt.Errorf("%w: the agent ended at once", errImage)
+		return nil, imageError{"the agent ended at once"}
 	}
 	return nil, nil
+}
+
+// imageOf is the image as we named it; the status may have it otherwise.
+func imageOf(p *corev1.Pod, status corev1.ContainerStatus) string {
+	for _, c := range p.Spec.Containers {
+		if c.Name == status.Name {
+			return c.Image
+		}
+	}
+	return status.Image
+}
+
+// brief leaves out through which layers a runtime's error came.
+func brief(message string) string {
+	const layers = "unable to start container process: "
+	if _, after, ok := strings.Cut(message, layers); ok {
+		return after
+	}
+	return message
 }
 
 // inOrder sorts names as the spec has them: the best candidate first.

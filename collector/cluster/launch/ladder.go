@@ -124,14 +124,14 @@ func (l *Launcher) climb(ctx context.Context, name string) (*pod, error) {
 		if err == nil {
 			return p, nil
 		}
-		if !errors.Is(err, errImage) {
+		if !isImage(err) {
 			return nil, err
 		}
 		notes = append(notes, err.Error())
 		l.opts.Announce(fmt.Sprintf("node %s: %v", name, err))
 	}
 	p, err := l.borrow(ctx, n)
-	if err == nil || !errors.Is(err, errImage) {
+	if err == nil || !isImage(err) {
 		return p, err
 	}
 	return nil, fmt.Errorf("%w on node %s:\n  %s\n%s", ErrNoAgent, name, strings.Join(append(notes, err.Error()), "\n  "), l.help(n))

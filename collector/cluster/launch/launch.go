@@ -36,6 +36,7 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -79,6 +80,7 @@ type Launcher struct {
 	opts   Options
 	shells func(context.Context, node) (known, foreign []string, err error) // candidates of the third rung, best first
 
+	touched  atomic.Bool // something may have been created
 	prepare  sync.Once
 	prepared error
 
@@ -112,7 +114,8 @@ func New(config *rest.Config, o Options) (*Launcher, error) {
 		o.Announce = func(string) {}
 	}
 	c := rest.CopyConfig(config)
-	c.Timeout = 0 // would cut conversations; each call has a deadline of its own
+	c.Timeout = 0                                                          // would cut conversations; each call has a deadline of its own
+	c.WarningHandler, c.WarningHandlerWithContext = rest.NoWarnings{}, nil // what matters comes back as an error
 	if c.QPS == 0 {
 		c.QPS, c.Burst = 50, 100
 	}

@@ -52,11 +52,7 @@ func (l *Launcher) start(ctx context.Context, n node, r rung) (p *pod, running [
 // way out.
 func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (uid string, err error) {
 	for end := time.Now().Add(removeLimit); ; {
-		made, err := func() (*batchv1.Job, error) {
-			ctx, cancel := call(ctx)
-			defer cancel()
-			return l.client.BatchV1().Jobs(l.opts.Namespace).Create(ctx, job, metav1.CreateOptions{})
-		}()
+		made, err := l.createOnce(ctx, job)
 		switch {
 		case err == nil:
 			return string(made.UID), nil
@@ -74,6 +70,16 @@ func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (uid string, er
 			return "", fmt.Errorf("%w: creating its Job: %w", ErrNode, err)
 		}
 	}
+}
+
+func (l *Launcher) createOnce(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	made, err := l.client.BatchV1().Jobs(l.opts.Namespace).Create(ctx, job, metav1.CreateOptions{})
+	if err == nil || !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) {
+		l.touched.Store(true) // an answer that got lost may have been a yes
+	}
+	return made, err
 }
 
 // await polls the Job's pod until a container runs or it is clear that none
@@ -209,5 +215,13 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// errImage: the image cannot run there; the next rung may.
-var errImage = errors.New("cannot run")
+// imageError says why an image does not run the agent on a node; the next
+// rung may.
+type imageError struct{ text string }
+
+func (e imageError) Error() string { return e.text }
+
+func isImage(err error) bool {
+	var e imageError
+	return errors.As(err, &e)
+}
