@@ -1,0 +1,98 @@
+package host
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/casefile-io/casefile/analyzers-wasm/input"
+)
+
+// Frames on the pipes between parent and child: a type, a length, a payload.
+const (
+	frameSetup   = 'S' // parent: setup
+	frameCommand = 'C' // parent: command
+	frameReady   = 'R' // child: limits are in force
+	frameStdout  = 'O' // child: bytes that the module printed
+	frameStderr  = 'L'
+	frameDone    = 'D' // child: ending of the command
+)
+
+const (
+	frameHead = 5
+	maxFrame  = 256 << 10
+)
+
+const verbPrepare = "prepare"
+
+// setup is the first frame to a child. Handles are file descriptors, or
+// handles on Windows, that it has inherited.
+type setup struct {
+	Module     uintptr `json:"module"`
+	ModuleSize int64   `json:"moduleSize"`
+	Spool      uintptr `json:"spool"`
+	MemoryMiB  int     `json:"memoryMiB"`
+	Clock      int64   `json:"clock"` // nanoseconds since 1970
+	Seed       []byte  `json:"seed"`
+	CPUSeconds uint64  `json:"cpuSeconds"`
+}
+
+// command is a phase for the child to run.
+type command struct {
+	Verb      string       `json:"verb"`
+	Name      string       `json:"name,omitempty"` // argv[0]
+	MemoryMiB int          `json:"memoryMiB,omitempty"`
+	Files     input.Extent `json:"files,omitzero"` // where the list of virtual files lies in the spool
+}
+
+// ending is how a phase went: a status of the ABI and the reason.
+type ending struct {
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func writeFrame(w io.Writer, kind byte, payload []byte) error {
+	for {
+		part := payload[:min(len(payload), maxFrame)]
+		frame := make([]byte, frameHead, frameHead+len(part))
+		frame[0] = kind
+		binary.BigEndian.PutUint32(frame[1:], uint32(len(part)))
+		if _, err := w.Write(append(frame, part...)); err != nil {
+			return err
+		}
+		if payload = payload[len(part):]; len(payload) == 0 {
+			return nil
+		}
+	}
+}
+
+func writeJSON(w io.Writer, kind byte, v any) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if len(payload) > maxFrame {
+		return errors.New("frame too long")
+	}
+	return writeFrame(w, kind, payload)
+}
+
+// readFrame reads one frame into buf, which grows up to maxFrame.
+func readFrame(r io.Reader, buf *[]byte) (kind byte, payload []byte, err error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	if n > maxFrame {
+		return 0, nil, fmt.Errorf("frame of %d bytes", n)
+	}
+	if cap(*buf) < int(n) {
+		*buf = make([]byte, n)
+	}
+	payload = (*buf)[:n]
+	_, err = io.ReadFull(r, payload)
+	return head[0], payload, err
+}

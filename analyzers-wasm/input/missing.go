@@ -1,0 +1,193 @@
+package input
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// Bounds of collection/results.ndjson as it is read here.
+const (
+	maxResults    = 1_000_000
+	maxResultLine = 1 << 20
+)
+
+// result is one line of collection/results.ndjson.
+type result struct {
+	Source string `json:"source"`
+	Path   string `json:"path"`
+	Status string `json:"status"`
+	Reason string `json:"reason"`
+}
+
+// results says what was asked for and what came of it.
+type results struct {
+	lines []result
+	err   error // why they are not known, or not all
+}
+
+func readResults(fsys fs.FS, lim Limits) results {
+	f, err := fsys.Open(resultsPath)
+	if err != nil {
+		return results{err: errors.New("the bundle does not say what was collected")}
+	}
+	defer f.Close()
+	var rs results
+	sc := bufio.NewScanner(io.LimitReader(f, lim.InputBytes))
+	sc.Buffer(make([]byte, 64<<10), maxResultLine)
+	for n := 1; sc.Scan(); n++ {
+		if len(sc.Bytes()) == 0 {
+			continue
+		}
+		if n > maxResults {
+			rs.err = fmt.Errorf("more than %d lines", maxResults)
+			return rs
+		}
+		var r result
+		if err := json.Unmarshal(sc.Bytes(), &r); err != nil {
+			rs.err = fmt.Errorf("line %d is damaged", n)
+			continue
+		}
+		if r.Path == "" {
+			r.Path = sourceFolder(r.Source)
+		}
+		r.Path = strings.Trim(r.Path, "/")
+		rs.lines = append(rs.lines, r)
+	}
+	if err := sc.Err(); err != nil {
+		rs.err = err
+	}
+	return rs
+}
+
+// sourceFolder gives the folder that a whole source fills.
+func sourceFolder(source string) string {
+	kind, rest, _ := strings.Cut(source, "/")
+	switch {
+	case kind == "cluster":
+		return "cluster"
+	case kind == "node" && rest != "":
+		return "nodes/" + rest
+	case kind == "node" || kind == "nodes" || kind == "host":
+		return "nodes"
+	case kind == "capture" && rest != "":
+		return "captures/" + strings.NewReplacer("/", "_").Replace(rest)
+	case kind == "capture" || kind == "captures":
+		return "captures"
+	}
+	return source
+}
+
+func (r result) good() bool { return r.Status == "ok" || r.Status == "skipped" }
+
+func (r result) why() string {
+	if r.Reason == "" || r.Reason == r.Status {
+		return r.Status
+	}
+	return r.Status + ": " + r.Reason
+}
+
+func (r result) name() string {
+	if r.Path == "" {
+		return r.Source
+	}
+	return r.Path
+}
+
+// judge decides whether an input is complete: what failed below its paths,
+// what it could not hold, and whether anything was there at all.
+func (o *output) judge(r *run) {
+	asked := len(o.index.Files) > 0
+	failed := false
+	for _, line := range r.results.lines {
+		if line.Path == "" || !o.concerns(line.Path) {
+			continue
+		}
+		if line.good() {
+			// A line for the folder above says nothing of what lies in it.
+			asked = asked || o.covers(line.Path)
+			continue
+		}
+		failed = true
+		o.lacks(line.name(), line.why())
+	}
+	if r.results.err != nil {
+		o.lacks(resultsPath, r.results.err.Error())
+		return
+	}
+	if !asked && !failed {
+		o.lacks(o.root(), o.absent(r))
+	}
+}
+
+// concerns says whether a result's path lies at, above or below the input's.
+func (o *output) concerns(path string) bool {
+	segs := strings.Split(path, "/")
+	for _, g := range o.globs {
+		if match(g, segs, true) || o.in.Resource != "" && path == g.folder() {
+			return true
+		}
+	}
+	return false
+}
+
+// covers says whether a good result for the path means that the input was
+// read, though there may have been nothing in it.
+func (o *output) covers(path string) bool {
+	for _, g := range o.globs {
+		if g.Match(path) || o.in.Resource != "" && path == g.folder() {
+			return true
+		}
+	}
+	return false
+}
+
+// folder is the part of the glob before its last segment.
+func (g Glob) folder() string { return strings.Join(g[:len(g)-1], "/") }
+
+// fixed is the part of the glob before its first wildcard.
+func (g Glob) fixed() string {
+	for i, seg := range g {
+		if strings.ContainsAny(seg, "*?") {
+			return strings.Join(g[:i], "/")
+		}
+	}
+	return strings.Join(g, "/")
+}
+
+// root names what an input lacks when nothing of it is there.
+func (o *output) root() string {
+	if o.in.Resource != "" {
+		return o.globs[0].folder()
+	}
+	return o.globs[0].fixed()
+}
+
+// absent says why nothing at all matched.
+func (o *output) absent(r *run) string {
+	top := o.globs[0][0]
+	switch {
+	case o.in.Resource != "":
+		return "not collected: this resource was never listed"
+	case top == "nodes" && !r.has("nodes/"):
+		return "no node data was collected; collect with --nodes auto or --host"
+	case top == "captures" && !r.has("captures/"):
+		return "no capture was taken; collect with --capture pod/NAMESPACE/NAME"
+	case len(o.in.Counters) > 0:
+		return "no node has these counters"
+	}
+	return "nothing in the bundle matches"
+}
+
+func (r *run) has(prefix string) bool {
+	for _, f := range r.files {
+		if strings.HasPrefix(f, prefix) {
+			return true
+		}
+	}
+	return false
+}

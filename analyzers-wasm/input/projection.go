@@ -1,0 +1,207 @@
+package input
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+
+	"github.com/casefile-io/casefile/sdk/abi"
+)
+
+// Bounds of an index, so that a broken bundle does not blow it up.
+const (
+	maxMissing     = 200
+	maxReason      = 500
+	maxBadPerFile  = 3
+	indexSuffix    = ".index"
+	rowsSuffix     = ".ndjson"
+	inFolder       = "in/"
+	bundleFolder   = "bundle/"
+	resultsPath    = "collection/results.ndjson"
+	resourceFolder = "cluster/resources/"
+)
+
+// Projection is all that one module sees of a bundle.
+type Projection struct {
+	w         *spoolWriter
+	lim       Limits
+	outputs   []*output
+	next      int64 // number of the next row
+	stretches []stretch
+	raw       map[string]*stream // below bundle/, by bundle path
+	files     []File
+	declared  map[string]bool
+	err       error
+}
+
+func newProjection(r Request, lim Limits) *Projection {
+	return &Projection{
+		w: &spoolWriter{spool: r.Spool}, lim: lim, next: 1,
+		raw: map[string]*stream{}, declared: map[string]bool{},
+	}
+}
+
+// Files lists the virtual files, sorted by path.
+func (p *Projection) Files() []File { return p.files }
+
+// Add lays out one more virtual file, after [Project].
+func (p *Projection) Add(path string, data []byte) {
+	s := stream{w: p.w, file: File{Path: path}}
+	s.append(data)
+	s.flush()
+	p.files = append(p.files, s.file)
+}
+
+// Seal writes the list of virtual files to the spool, as JSON, and says where
+// it lies. It is the last write.
+func (p *Projection) Seal() (Extent, error) {
+	text, err := json.Marshal(p.files)
+	if err != nil {
+		return Extent{}, err
+	}
+	e := p.w.write(text)
+	return e, p.Err()
+}
+
+// Index returns the index of each input, by name.
+func (p *Projection) Index() map[string]abi.Index {
+	m := make(map[string]abi.Index, len(p.outputs))
+	for _, o := range p.outputs {
+		m[o.in.Name] = o.index
+	}
+	return m
+}
+
+// Declared says whether a bundle file exists and an input of the module names
+// it, so that the module may cite it.
+func (p *Projection) Declared(path string) bool { return p.declared[path] }
+
+// Err is the reason why the module has no inputs, or nil.
+func (p *Projection) Err() error {
+	if p.err != nil {
+		return p.err
+	}
+	return p.w.err
+}
+
+func (p *Projection) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// output is one input of one module while it is filled.
+type output struct {
+	p     *Projection
+	in    abi.Input
+	rows  stream
+	want  *fields
+	globs []Glob // which files it reads, or would read
+	index abi.Index
+	bytes int64 // of rows or raw files
+	full  bool  // over a cap: takes nothing more
+}
+
+func (p *Projection) newOutput(in abi.Input, globs []Glob) *output {
+	o := &output{p: p, in: in, globs: globs, index: abi.Index{Complete: true}}
+	o.rows = stream{w: p.w, file: File{Path: inFolder + in.Name + rowsSuffix}}
+	p.outputs = append(p.outputs, o)
+	return o
+}
+
+// lacks writes down that something of the input is missing.
+func (o *output) lacks(source, reason string) {
+	o.index.Complete = false
+	if len(o.index.Missing) > maxMissing {
+		return
+	}
+	if len(o.index.Missing) == maxMissing {
+		source, reason = "…", "and more"
+	}
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	o.index.Missing = append(o.index.Missing, abi.Missing{Source: Clean(source), Reason: Clean(reason)})
+}
+
+// fill marks the input as cut off at a cap.
+func (o *output) fill(source, reason string) {
+	if !o.full {
+		o.full = true
+		o.lacks(source, reason)
+	}
+}
+
+// begin notes that a file is read for this input.
+func (o *output) begin(path string) {
+	o.p.declared[path] = true
+	o.index.Files = append(o.index.Files, path)
+}
+
+// room says whether n more bytes fit, and closes the input if not.
+func (o *output) room(path string, n int64) bool {
+	switch {
+	case o.full:
+		return false
+	case o.index.Rows >= o.p.lim.Rows:
+		o.fill(path, fmt.Sprintf("more than %d rows; the rest was left out", o.p.lim.Rows))
+	case o.bytes+n > o.p.lim.InputBytes:
+		o.fill(path, fmt.Sprintf("more than %d bytes; the rest was left out", o.p.lim.InputBytes))
+	case o.p.size()+n > o.p.lim.ModuleBytes:
+		o.fill(path, fmt.Sprintf("the module's inputs have more than %d bytes; the rest was left out", o.p.lim.ModuleBytes))
+	}
+	return !o.full
+}
+
+// size is what the projection holds or is about to write.
+func (p *Projection) size() int64 {
+	n := p.w.off
+	for _, o := range p.outputs {
+		n += int64(len(o.rows.buf))
+	}
+	return n
+}
+
+// add appends a finished row, whose number was p.next, and where it is from.
+func (o *output) add(row []byte, path string, line int, place *abi.ReportedEvidence) {
+	p := o.p
+	off := o.rows.file.Size
+	o.rows.append(row)
+	o.bytes += int64(len(row))
+	o.index.Rows++
+	last := len(p.stretches) - 1
+	if last >= 0 && place == nil {
+		if s := &p.stretches[last]; s.place == nil && s.out == o && s.path == path && s.line+s.rows == line &&
+			s.rows < stretchRows && off-s.off < stretchBytes {
+			s.rows++
+			p.next++
+			return
+		}
+	}
+	p.stretches = append(p.stretches, stretch{at: p.next, rows: 1, out: o, path: path, line: line, off: off, place: place})
+	p.next++
+}
+
+// finish writes what is left and the indexes.
+func (p *Projection) finish(r *run) {
+	for _, o := range p.outputs {
+		o.judge(r)
+		o.rows.flush()
+		if o.in.Files == "" {
+			p.files = append(p.files, o.rows.file)
+		}
+		text, err := json.Marshal(o.index)
+		if err != nil {
+			p.fail(fmt.Errorf("index of input %s: %w", o.in.Name, err))
+			return
+		}
+		index := stream{w: p.w, file: File{Path: inFolder + o.in.Name + indexSuffix}}
+		index.append(append(text, '\n'))
+		index.flush()
+		p.files = append(p.files, index.file)
+	}
+	for _, s := range p.raw {
+		p.files = append(p.files, s.file)
+	}
+	sort.Slice(p.files, func(i, j int) bool { return p.files[i].Path < p.files[j].Path })
+}
