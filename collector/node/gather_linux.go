@@ -53,7 +53,10 @@ func (n *node) Collect(ctx context.Context, out *collector.Output) error {
 	samples := g.samples(ctx, procs)
 	g.stream(ctx, g.path("kmsg.ndjson"), g.kmsg)
 	g.describe(samples)
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: cut short after %d of %d samples: %w", collector.ErrOverBudget, len(samples), g.o.Samples, context.Cause(ctx))
+	}
+	return nil
 }
 
 // samples takes all samples, each over all namespaces.
@@ -243,6 +246,8 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", collector.ErrDenied, err)
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%w: %w", collector.ErrUnsupported, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", collector.ErrOverBudget, err)
 	default:
 		return err
 	}
