@@ -1,0 +1,263 @@
+package bundle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// checkPath says whether p (without the top folder) may name an entry:
+// relative, slash-separated, UTF-8 in normal form C, within the limits, and
+// harmless on every common file system.
+func checkPath(p string) error {
+	if len(p) == 0 || len(p) > MaxPath {
+		return fmt.Errorf("%w: %d bytes long", ErrPath, len(p))
+	}
+	ascii := true
+	for depth, rest := 1, p; ; depth++ {
+		element, tail, more := strings.Cut(rest, "/")
+		plain, err := checkElement(element)
+		if err != nil {
+			return fmt.Errorf("%w: %q: %w", ErrPath, p, err)
+		}
+		if depth > MaxDepth {
+			return fmt.Errorf("%w: %q: more than %d folders deep", ErrPath, p, MaxDepth)
+		}
+		ascii = ascii && plain
+		if !more {
+			break
+		}
+		rest = tail
+	}
+	if !ascii && !norm.NFC.IsNormalString(p) {
+		return fmt.Errorf("%w: %q: not in Unicode normal form C", ErrPath, p)
+	}
+	return nil
+}
+
+type pathError string
+
+func (e pathError) Error() string { return string(e) }
+
+// checkElement checks one element of a path but for its normal form.
+func checkElement(e string) (ascii bool, err error) {
+	if len(e) == 0 || len(e) > MaxElement {
+		return false, pathError("an element is empty or too long")
+	}
+	ascii = true
+	for i := 0; i < len(e); i++ {
+		if c := e[i]; c >= utf8.RuneSelf {
+			ascii = false
+		} else if refused(c) {
+			return false, pathError("a control character or one of < > : \" | ? * \\")
+		}
+	}
+	if last := e[len(e)-1]; last == '.' || last == ' ' {
+		return false, pathError("an element ends in a dot or a space")
+	}
+	if device(e) {
+		return false, pathError("a device name of Windows")
+	}
+	if !ascii {
+		if !utf8.ValidString(e) {
+			return false, pathError("not UTF-8")
+		}
+		if strings.ContainsFunc(e, invisible) {
+			return false, pathError("an invisible character")
+		}
+	}
+	return ascii, nil
+}
+
+// refused says whether an ASCII byte may not stand in an element.
+func refused(c byte) bool {
+	switch c {
+	case '<', '>', ':', '"', '|', '?', '*', '\\', '/', 0x7f:
+		return true
+	}
+	return c < 0x20
+}
+
+// invisible finds what could deceive a reader: controls, bidirectional and
+// other format characters, line separators.
+func invisible(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// device finds the names that Windows gives to devices, with any extension.
+func device(e string) bool {
+	stem, _, _ := strings.Cut(e, ".")
+	stem = strings.TrimRight(stem, " ")
+	switch len(stem) {
+	case 3:
+		return strings.EqualFold(stem, "con") || strings.EqualFold(stem, "prn") || strings.EqualFold(stem, "aux") || strings.EqualFold(stem, "nul")
+	case 4:
+		port := strings.EqualFold(stem[:3], "com") || strings.EqualFold(stem[:3], "lpt")
+		return port && stem[3] >= '0' && stem[3] <= '9'
+	case 6, 7:
+		return strings.EqualFold(stem, "conin$") || strings.EqualFold(stem, "conout$")
+	}
+	return false
+}
+
+// EscapePath makes one element of a path (not a whole path) acceptable: bytes
+// that the format refuses become %XX, so that 0000:00:1f.6 is 0000%3A00%3A1f.6;
+// what is beyond 255 bytes is cut and ends in %~ and a hash. An element that
+// is acceptable comes back as it is.
+func EscapePath(element string) string {
+	if acceptable(element) {
+		return element
+	}
+	if element == "" {
+		return "%"
+	}
+	var b strings.Builder
+	foreign := !utf8.ValidString(element) || !norm.NFC.IsNormalString(element)
+	_, reserved := partOf(element)
+	reserved = reserved || device(element)
+	for i := 0; i < len(element); {
+		r, n := utf8.DecodeRuneInString(element[i:])
+		escape := n == 1 && (refused(element[i]) || element[i] == '%')
+		escape = escape || r >= utf8.RuneSelf && (foreign || !unicode.IsGraphic(r) || invisible(r))
+		escape = escape || i == 0 && reserved // a name with a meaning of its own
+		escape = escape || i+n == len(element) && (r == '.' || r == ' ')
+		for _, c := range []byte(element[i : i+n]) {
+			if escape {
+				fmt.Fprintf(&b, "%%%02X", c)
+			} else {
+				b.WriteByte(c)
+			}
+		}
+		i += n
+	}
+	if b.Len() <= MaxElement {
+		if s := b.String(); acceptable(s) {
+			return s
+		}
+	}
+	return shorten(element, b.String())
+}
+
+func acceptable(e string) bool {
+	if _, err := checkElement(e); err != nil {
+		return false
+	}
+	if _, part := partOf(e); part {
+		return false
+	}
+	return norm.NFC.IsNormalString(e) && !strings.ContainsFunc(e, func(r rune) bool { return !unicode.IsGraphic(r) })
+}
+
+// shorten cuts an escaped element at a border between characters.
+func shorten(element, escaped string) string {
+	cut := min(len(escaped), 200)
+	for cut > 0 && cut < len(escaped) && !utf8.RuneStart(escaped[cut]) {
+		cut--
+	}
+	if i := strings.LastIndexByte(escaped[:cut], '%'); i >= 0 && cut-i < 3 {
+		cut = i
+	}
+	sum := sha256.Sum256([]byte(element))
+	return escaped[:cut] + "%~" + hex.EncodeToString(sum[:8])
+}
+
+// escapePath escapes the elements of a whole path. What points elsewhere
+// (absolute, empty elements, dots) is an error and not escaped.
+func escapePath(p string) (string, error) {
+	elements := strings.Split(p, "/")
+	for i, e := range elements {
+		if e == "" || e == "." || e == ".." {
+			return "", fmt.Errorf("%w: %q is not a clean relative path", ErrPath, p)
+		}
+		elements[i] = EscapePath(e)
+	}
+	p = strings.Join(elements, "/")
+	return p, checkPath(p)
+}
+
+// part is a piece of an entry that was cut: x.part0001, x.part0002.end.
+type part struct {
+	base string // path of the whole entry
+	n    int    // from 1
+	end  bool   // the last one
+}
+
+const partDigits = len(".part0000")
+
+// partOf takes the reserved suffix of a part apart.
+func partOf(p string) (part, bool) {
+	rest, end := strings.CutSuffix(p, ".end")
+	at := len(rest) - partDigits
+	if at < 0 || rest[at:at+5] != ".part" {
+		return part{}, false
+	}
+	n := 0
+	for _, c := range []byte(rest[at+5:]) {
+		if c < '0' || c > '9' {
+			return part{}, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return part{base: rest[:at], n: n, end: end}, true
+}
+
+func (p part) String() string {
+	s := fmt.Sprintf("%s.part%04d", p.base, p.n)
+	if p.end {
+		s += ".end"
+	}
+	return s
+}
+
+// lower folds an ASCII byte.
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// foldCommon is the length of the common prefix of a and b, ASCII case aside.
+func foldCommon(a, b string) int {
+	n := min(len(a), len(b))
+	for i := 0; i < n; i++ {
+		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
+			return i
+		}
+	}
+	return n
+}
+
+// foldCompare is the order of the index: bytewise, ASCII letters as lower
+// case. It rests on no Unicode table, so that it never changes.
+func foldCompare(a, b string) int {
+	i := foldCommon(a, b)
+	switch {
+	case i < len(a) && i < len(b):
+		return int(lower(a[i])) - int(lower(b[i]))
+	default:
+		return len(a) - len(b)
+	}
+}
+
+// foldKey is equal for paths that a case-insensitive or normalising file
+// system takes for the same.
+func foldKey(p string) string {
+	plain := true
+	for i := 0; i < len(p); i++ {
+		if p[i] >= utf8.RuneSelf {
+			return norm.NFC.String(cases.Fold().String(norm.NFC.String(p)))
+		}
+		plain = plain && (p[i] < 'A' || p[i] > 'Z')
+	}
+	if plain {
+		return p
+	}
+	return strings.ToLower(p)
+}
