@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -50,10 +51,8 @@ func (w *fieldWalk) fields(t reflect.Type, prefix string) error {
 			}
 		case !tagged || name == "":
 			return fmt.Errorf("field %s.%s has no json tag to name it", t, f.Name)
-		case strings.ContainsAny(name, ".[]{}"):
-			return fmt.Errorf("field %s.%s: a path cannot name %q; declare the map around it", t, f.Name, name)
 		default:
-			if err := w.value(f.Type, prefix+name); err != nil {
+			if err := w.value(f.Type, prefix+key(name)); err != nil {
 				return err
 			}
 		}
@@ -76,6 +75,14 @@ func (w *fieldWalk) value(t reflect.Type, path string) error {
 		w.paths = append(w.paths, path)
 	}
 	return nil
+}
+
+// key quotes a key that holds what a path gives a meaning to.
+func key(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`.,"[]{}\`, r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 func elem(t reflect.Type) reflect.Type {

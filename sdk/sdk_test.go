@@ -28,6 +28,7 @@ type pod struct {
 	Present *struct{}      `json:"present"`
 	skipped map[string]int //nolint:unused // that it is skipped is what the test shows
 	Ignored int            `json:"-"`
+	Quoted  int            `json:"a.b"`
 }
 
 type tree struct {
@@ -48,15 +49,12 @@ func TestFields(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"metadata.name", "metadata.labels", "metadata.ownerReferences[].kind", "ips", "number", "ready",
-		"tree.leaf", "tree.children", "present"}
+		"tree.leaf", "tree.children", "present", `"a.b"`}
 	if !reflect.DeepEqual(in.Fields, want) {
 		t.Errorf("fields %q, want %q", in.Fields, want)
 	}
 	for name, s := range map[string]Source{
-		"no tag": Resource[struct{ Name string }]("x", "v1/pods"),
-		"dotted key": Resource[struct {
-			A string `json:"a.b"`
-		}]("x", "v1/pods"),
+		"no tag":     Resource[struct{ Name string }]("x", "v1/pods"),
 		"no struct":  Resource[int]("x", "v1/pods"),
 		"nothing":    Resource[struct{ Place }]("x", "v1/pods"),
 		"input name": Files("A b", "x/*"),
