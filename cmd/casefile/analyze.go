@@ -239,7 +239,7 @@ func bundleInfo(b *opened) abi.BundleInfo {
 		info.Redaction = m.Redaction.Policy
 	}
 	if b.verified {
-		info.Signer = b.Signer()
+		info.Signer = b.signer()
 	}
 	return info
 }

@@ -62,7 +62,7 @@ func bundleShow(c *cli.Context) error {
 	fmt.Println(b.Manifest().Top)
 	state := "UNVERIFIED"
 	if b.verified {
-		state = b.Signer()
+		state = b.signer()
 	}
 	fmt.Printf("    %-10s %s\n    %-10s %d\n", "signed by", state, "files", len(b.Files()))
 	printOrigin(b)

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/casefile-io/casefile/bundle/redact"
+	"github.com/casefile-io/casefile/collector/capture"
 	"github.com/casefile-io/casefile/collector/cluster"
 )
 
@@ -147,6 +148,9 @@ func planFrom(c *cli.Context) (*plan, error) {
 	}
 	for _, s := range c.StringSlice("capture") {
 		target, filter, _ := strings.Cut(s, "=")
+		if err := capture.Check(filter); err != nil {
+			return nil, usagef("--capture %s: %v", target, err)
+		}
 		p.Captures = append(p.Captures, captureRequest{Target: target, Filter: filter})
 	}
 	p.Interval, p.Duration, p.Timeout = p.interval.String(), p.duration.String(), p.timeout.String()

@@ -116,7 +116,7 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 			wanted = append(wanted, p.Node)
 		}
 	}
-	pick, err := launch.PickNodes(all, j.plan.Nodes, wanted)
+	pick, err := launch.PickNodes(asNodes(all), j.plan.Nodes, wanted)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"k8s.io/client-go/rest"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/host"
 	"github.com/casefile-io/casefile/bundle"
@@ -152,7 +151,12 @@ func demoJob(c *cli.Context, status *statusLine, signer bundle.Signer) (*job, er
 	if err != nil {
 		return nil, fmt.Errorf("sample: %w", err)
 	}
-	k, err := cluster.New(serveConfig(c.Context, objects), cluster.Options{UserAgent: "casefile-demo"})
+	api, err := serve.Start(objects)
+	if err != nil {
+		return nil, fmt.Errorf("sample: %w", err)
+	}
+	context.AfterFunc(c.Context, func() { api.Close() })
+	k, err := cluster.New(api.Config(), cluster.Options{UserAgent: "casefile-demo"})
 	if err != nil {
 		return nil, err
 	}
@@ -174,14 +178,6 @@ func demoJob(c *cli.Context, status *statusLine, signer bundle.Signer) (*job, er
 		j.collectors = append(j.collectors, h.collectors...)
 	}
 	return j, nil
-}
-
-// serveConfig makes a client configuration for a read-only API server over
-// files that lives in this process, without a socket.
-func serveConfig(ctx context.Context, files fs.FS) *rest.Config {
-	l := serve.Listen()
-	go func() { _ = serve.Run(ctx, l, files) }()
-	return l.Config()
 }
 
 // replay stands in for the agents: it answers each node's plan with what that

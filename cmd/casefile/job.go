@@ -180,7 +180,7 @@ func (j *job) tell(m *bundle.Manifest, out *output, results []collector.Result) 
 		j.status.say("  %s: %s", r.Status, oneLine(strings.TrimSpace(r.Source+" "+r.Path+": "+r.Reason)))
 	}
 	if j.signer != nil {
-		j.status.say("sealed by %s", j.signer.Fingerprint())
+		j.status.say("sealed by %s", m.Signer.Fingerprint)
 	} else {
 		j.status.say("not signed (--no-sign): readers need --unverified")
 	}

@@ -42,7 +42,7 @@ func keygen(c *cli.Context) error {
 	if err := writeKeyPair(prefix+".key", private, prefix+".pub", public); err != nil {
 		return fmt.Errorf("%w; choose another -o PREFIX", err)
 	}
-	fingerprint, err := bundle.Fingerprint(public)
+	fingerprint, err := bundle.FingerprintPEM(public)
 	if err != nil {
 		return err
 	}

@@ -145,8 +145,13 @@ func signerOf(c *cli.Context) (bundle.Signer, error) {
 		return signerFrom(file)
 	}
 	s, public, created, err := identity()
-	if err == nil && created {
-		fmt.Fprintf(os.Stderr, "Made a signing identity, %s. Whoever receives your bundles needs it once; paste this into the ticket:\n  casefile signer %s\n", public, s.Fingerprint())
+	if err != nil || !created {
+		return s, err
 	}
-	return s, err
+	fingerprint, err := bundle.Fingerprint(s.Public())
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "Made a signing identity, %s. Whoever receives your bundles needs it once; paste this into the ticket:\n  casefile signer %s\n", public, fingerprint)
+	return s, nil
 }

@@ -29,6 +29,15 @@ type opened struct {
 	own      bool // signed by this user's own identity
 }
 
+// signer is the fingerprint of the key that sealed the bundle; it means
+// something only when verified is set.
+func (o *opened) signer() string {
+	if s := o.Manifest().Signer; s != nil {
+		return s.Fingerprint
+	}
+	return ""
+}
+
 func (o *opened) Close() error { return o.file.Close() }
 
 // openBundle opens the bundle at name as the flags of c say.
@@ -68,18 +77,20 @@ func openFile(c *cli.Context, f *os.File) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &opened{Reader: r, file: f, verified: true, own: own != "" && r.Signer() == own}, nil
+	o := &opened{Reader: r, file: f, verified: true}
+	o.own = own != "" && o.signer() == own
+	return o, nil
 }
 
 // trustedKeys gathers the public keys that count: --key alone, or the trust
 // folder and the user's own identity.
-func trustedKeys(c *cli.Context) (keys bundle.Keys, own string, err error) {
+func trustedKeys(c *cli.Context) (keys bundle.Keyring, own string, err error) {
 	if name := c.String("key"); name != "" {
 		if c.IsSet("trust") {
 			return nil, "", usagef("give --key or --trust, not both")
 		}
 		v, err := verifierFrom(name)
-		return bundle.Keys{v}, "", err
+		return bundle.Keyring{v}, "", err
 	}
 	var files []string
 	dir, err := configDir()
@@ -100,11 +111,19 @@ func trustedKeys(c *cli.Context) (keys bundle.Keys, own string, err error) {
 		}
 		keys = append(keys, v)
 	}
-	if v, err := verifierFrom(filepath.Join(dir, "identity.pub")); dir != "" && err == nil {
-		own = v.Fingerprint()
-		keys = append(keys, v)
+	if dir == "" {
+		return keys, "", nil
 	}
-	return keys, own, nil
+	b, err := readCapped(filepath.Join(dir, "identity.pub"), maxKeyBytes)
+	if err != nil {
+		return keys, "", nil //nolint:nilerr // nobody has collected here yet
+	}
+	v, err := bundle.LoadVerifier(b)
+	if err != nil {
+		return nil, "", fmt.Errorf("your own identity: %w", err)
+	}
+	own, err = bundle.FingerprintPEM(b)
+	return append(keys, v), own, err
 }
 
 func publicKeys(dir string) ([]string, error) {

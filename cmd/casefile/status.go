@@ -55,9 +55,12 @@ func (s *statusLine) progress(p collector.Progress) {
 	if p.Total > 0 && p.Done >= p.Total {
 		return
 	}
-	if s.terminal {
+	switch since, seen := s.last[p.Phase]; {
+	case s.terminal:
 		s.draw(s.line(p))
-	} else if time.Since(s.last[p.Phase]) > quietFor {
+	case !seen:
+		s.last[p.Phase] = time.Now()
+	case time.Since(since) > quietFor:
 		s.last[p.Phase] = time.Now()
 		fmt.Fprintln(s.w, s.line(p))
 	}
@@ -79,11 +82,12 @@ func (s *statusLine) done() {
 }
 
 func (s *statusLine) line(p collector.Progress) string {
-	count := fmt.Sprint(p.Done)
+	line := fmt.Sprintf("%6.1fs  %-9s", time.Since(s.start).Seconds(), p.Phase)
 	if p.Total > 0 {
-		count = fmt.Sprintf("%d/%d", p.Done, p.Total)
+		line += fmt.Sprintf(" %d/%d", p.Done, p.Total)
+	} else if p.Done > 0 {
+		line += fmt.Sprintf(" %d", p.Done)
 	}
-	line := fmt.Sprintf("%6.1fs  %-9s %s", time.Since(s.start).Seconds(), p.Phase, count)
 	if p.Bytes > 0 {
 		line += "  " + byteSize(p.Bytes)
 	}

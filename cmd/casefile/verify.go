@@ -53,7 +53,7 @@ func verify(c *cli.Context) error {
 		fmt.Printf("UNVERIFIED  %s: %s as written, but nobody's signature was checked\n", name, scope)
 		return nil
 	}
-	who := b.Signer()
+	who := b.signer()
 	if b.own {
 		who += " (your own identity)"
 	}
