@@ -104,13 +104,9 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	}
 }
 
-// sample reads one namespace once. It does so on a thread of its own that
-// enters the namespace and, never unlocked, ends with the goroutine.
+// sample reads one namespace once.
 func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
+	onOwnThread(func() {
 		prefix := g.prefix(ns, k)
 		start := time.Now()
 		if err := enter(g.o.ProcRoot, ns); err != nil {
@@ -122,6 +118,23 @@ func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
 			return
 		}
 		g.inNamespace(ctx, ns, prefix)
+	})
+}
+
+// onOwnThread runs fn on a thread that may enter other namespaces: never
+// unlocked, it ends with its goroutine. The process's first thread cannot end,
+// and what it did would show in /proc/PID for ever, so that it only waits here.
+func onOwnThread(fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			onOwnThread(fn)
+			runtime.UnlockOSThread()
+			return
+		}
+		fn()
 	}()
 	<-done
 }

@@ -348,3 +348,40 @@ func TestCancelKeepsWhatThereIs(t *testing.T) {
 		t.Errorf("no result says that it was cut short: %+v", results)
 	}
 }
+
+// A namespace entered must not stick to the process: the first thread of a
+// process never ends.
+func TestLeavesItsOwnNamespaceAlone(t *testing.T) {
+	_, _, pidA := twoNamespaces(t)
+	own, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	space := Netns{Inode: inodeOf(t, pidA), pids: []int{pidA}}
+	for range 200 { // whichever thread the goroutine comes to run on
+		onOwnThread(func() {
+			if err := enter("/proc", space); err != nil {
+				t.Error(err)
+			}
+			if link, _ := os.Readlink("/proc/thread-self/ns/net"); link == own {
+				t.Error("not entered")
+			}
+		})
+	}
+	if link, err := os.Readlink("/proc/self/ns/net"); err != nil || link != own {
+		t.Errorf("the process is in %s: %v", link, err)
+	}
+	left := 1
+	for deadline := time.Now().Add(5 * time.Second); left > 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		left = 0 // threads end a little later than their goroutines
+		tasks, _ := filepath.Glob("/proc/self/task/*/ns/net")
+		for _, task := range tasks {
+			if link, err := os.Readlink(task); err == nil && link != own {
+				left++
+			}
+		}
+	}
+	if left > 0 {
+		t.Errorf("%d threads are still in another namespace", left)
+	}
+}

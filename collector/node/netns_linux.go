@@ -48,7 +48,7 @@ func hostNamespace(procRoot string) (uint64, error) {
 	if err == nil {
 		return parseNsLink(link), nil
 	}
-	link, own := os.Readlink(procRoot + "/self/ns/net")
+	link, own := os.Readlink(procRoot + "/thread-self/ns/net")
 	if own != nil {
 		return 0, own
 	}

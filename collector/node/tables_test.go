@@ -333,7 +333,7 @@ func checkCounters(t *testing.T, sink *memSink, pfx string) {
 		}
 	}
 	if !strings.Contains(string(sink.files["nodes/n1/0/proc/net/stat/arp_cache"]), "table_fulls") { // one per machine
-		t.Error("stat/arp_cache of the node lacks table_fulls")
+		t.Errorf("stat/arp_cache of the node lacks table_fulls: %.200q", sink.files["nodes/n1/0/proc/net/stat/arp_cache"])
 	}
 	ct, ok := sink.files[pfx+"proc/net/stat/nf_conntrack"]
 	if !ok {
