@@ -10,7 +10,7 @@ import (
 // maxDepth bounds nesting in a source line.
 const maxDepth = 256
 
-var errJSON = errors.New("not valid JSON")
+var errJSON = errors.New("is not a JSON object")
 
 // scanner walks one JSON text, strictly, without building anything.
 type scanner struct {
