@@ -1,0 +1,196 @@
+package host
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+
+	"github.com/casefile-io/casefile/sdk/abi"
+)
+
+// A tiny assembler for modules that no compiler would make.
+
+func uleb(n uint64) []byte { return binary.AppendUvarint(nil, n) }
+
+func sleb(n int64) []byte {
+	var b []byte
+	for {
+		c := byte(n & 0x7f)
+		n >>= 7
+		if n == 0 && c&0x40 == 0 || n == -1 && c&0x40 != 0 {
+			return append(b, c)
+		}
+		b = append(b, c|0x80)
+	}
+}
+
+func cat(parts ...[]byte) []byte { return slices.Concat(parts...) }
+
+func vec(items ...[]byte) []byte { return append(uleb(uint64(len(items))), cat(items...)...) }
+
+func text(s string) []byte { return append(uleb(uint64(len(s))), s...) }
+
+func section(id byte, body []byte) []byte {
+	return cat([]byte{id}, uleb(uint64(len(body))), body)
+}
+
+func i32(n int64) []byte { return append([]byte{0x41}, sleb(n)...) }
+
+func call(f int) []byte { return append([]byte{0x10}, uleb(uint64(f))...) }
+
+func repeat(code []byte, n int) []byte { return slices.Repeat(code, n) }
+
+var (
+	opUnreachable = []byte{0x00}
+	opLoop        = []byte{0x03, 0x40}
+	opIf          = []byte{0x04, 0x40}
+	opElse        = []byte{0x05}
+	opEnd         = []byte{0x0b}
+	opAgain       = []byte{0x0c, 0x00} // br 0
+	opDrop        = []byte{0x1a}
+	opLoad        = []byte{0x28, 2, 0}
+	opLoadByte    = []byte{0x2d, 0, 0}
+	opEq          = []byte{0x46}
+	opGrow        = []byte{0x40, 0x00}
+	opFill        = []byte{0xfc, 11, 0}
+)
+
+func loop(body ...[]byte) []byte { return cat(opLoop, cat(body...), opAgain, opEnd) }
+
+// Functions that every assembled module imports, by index.
+const (
+	fdWrite = iota
+	argsSizesGet
+	argsGet
+	procExit
+	pollOneoff
+	ownFunctions // the first function of the module's own is _start
+)
+
+const wasi = "wasi_snapshot_preview1"
+
+// Types of functions.
+const (
+	typeNone = iota
+	typeOne  // (i32)
+	typeTwo  // (i32 i32) i32
+	typeFour // (i32 i32 i32 i32) i32
+)
+
+// spec is a module to be assembled. It answers describe with declare and runs
+// analyze otherwise.
+type spec struct {
+	declare string
+	analyze []byte            // instructions
+	print   string            // printed by analyze before its instructions
+	more    [][]byte          // further functions () -> (), with their locals in front
+	imports [][2]string       // further imports, of type ()
+	pages   uint64            // memory at the start; 4
+	start   bool              // a start function, which is the first of more
+	name    string            // of the export of _start
+	table   bool              // one table of functions, for table.grow
+	tail    map[string][]byte // further sections
+}
+
+const (
+	iovDeclare = 1024
+	iovPrint   = 1032
+	iovFlood   = 1040
+	written    = 1048
+	dataAt     = 2048
+)
+
+func fdWriteCode(fd, iov int64) []byte {
+	return cat(i32(fd), i32(iov), i32(1), i32(written), call(fdWrite), opDrop)
+}
+
+func (s spec) bytes() []byte {
+	if s.pages == 0 {
+		s.pages = 4
+	}
+	if s.name == "" {
+		s.name = "_start"
+	}
+	shift := len(s.imports)
+	imports := [][]byte{}
+	for _, f := range []struct {
+		name string
+		typ  byte
+	}{{"fd_write", typeFour}, {"args_sizes_get", typeTwo}, {"args_get", typeTwo}, {"proc_exit", typeOne}, {"poll_oneoff", typeFour}} {
+		imports = append(imports, cat(text(wasi), text(f.name), []byte{0, f.typ}))
+	}
+	for _, f := range s.imports {
+		imports = append(imports, cat(text(f[0]), text(f[1]), []byte{0, typeNone}))
+	}
+	main := cat(
+		i32(0), i32(4), call(argsSizesGet), opDrop,
+		i32(16), i32(64), call(argsGet), opDrop,
+		i32(20), opLoad, opLoadByte, i32('d'), opEq, opIf,
+		fdWriteCode(1, iovDeclare),
+		opElse, s.printCode(), s.analyze, opEnd,
+	)
+	bodies := [][]byte{function(nil, main)}
+	types := [][]byte{{typeNone}}
+	for _, f := range s.more {
+		bodies, types = append(bodies, cat(uleb(uint64(len(f))), f)), append(types, []byte{typeNone})
+	}
+	out := cat([]byte("\x00asm\x01\x00\x00\x00"),
+		section(1, vec([]byte{0x60, 0, 0}, []byte{0x60, 1, 0x7f, 0}, []byte{0x60, 2, 0x7f, 0x7f, 1, 0x7f}, []byte{0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f})),
+		section(2, vec(imports...)), section(3, vec(types...)))
+	if s.table {
+		out = append(out, section(4, vec([]byte{0x70, 0, 1}))...)
+	}
+	out = cat(out, section(5, vec(cat([]byte{0}, uleb(s.pages)))),
+		section(7, vec(cat(text(s.name), []byte{0}, uleb(uint64(ownFunctions+shift))), cat(text("memory"), []byte{2, 0}))))
+	if s.start {
+		out = append(out, section(8, uleb(uint64(ownFunctions+shift+1)))...)
+	}
+	return cat(out, section(10, vec(bodies...)), section(11, vec(s.data()...)))
+}
+
+func (s spec) printCode() []byte {
+	if s.print == "" {
+		return nil
+	}
+	return fdWriteCode(1, iovPrint)
+}
+
+// data lays out the two texts and the vectors that point to them.
+func (s spec) data() [][]byte {
+	iov := func(at, n int) []byte {
+		return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(at)), uint32(n))
+	}
+	at := func(offset int, b []byte) []byte { return cat([]byte{0}, i32(int64(offset)), opEnd, text(string(b))) }
+	printAt := dataAt + len(s.declare)
+	return [][]byte{
+		at(iovDeclare, iov(dataAt, len(s.declare))), at(iovPrint, iov(printAt, len(s.print))),
+		at(iovFlood, iov(dataAt, 64<<10)), at(dataAt, []byte(s.declare+s.print)),
+	}
+}
+
+// function is a body with its size in front; locals are pairs of count and type.
+func function(locals, code []byte) []byte {
+	if locals == nil {
+		locals = vec()
+	}
+	body := cat(locals, code, opEnd)
+	return cat(uleb(uint64(len(body))), body)
+}
+
+// plain is a function of no locals, for spec.more.
+func plain(code ...[]byte) []byte { return cat(vec(), cat(code...), opEnd) }
+
+// declares is the declaration of a module of one rule.
+func declares(name string, change ...func(*abi.Declaration)) string {
+	d := abi.Declaration{ABI: [2]int{1, 1}, Name: name, Version: "1", Rules: []abi.Rule{{
+		ID: name + "/rule", Severity: abi.SeverityLow, Layer: abi.LayerNode,
+		Text: map[string]abi.Text{"en": {Title: "t", Message: "m"}}}}}
+	for _, f := range change {
+		f(&d)
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
