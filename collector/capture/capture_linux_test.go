@@ -22,9 +22,11 @@ import (
 	"github.com/casefile-io/casefile/collector"
 )
 
-// during runs a capture and, once it sees packets, f.
-func during(t testing.TB, ctx context.Context, s Spec, w io.Writer, f func()) Stats {
+// during runs a capture while f runs, however long that takes.
+func during(t testing.TB, s Spec, w io.Writer, f func()) Stats {
 	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	session, err := open(s)
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +35,7 @@ func during(t testing.TB, ctx context.Context, s Spec, w io.Writer, f func()) St
 	var wg sync.WaitGroup
 	wg.Go(func() { st, err = session.run(ctx, w) })
 	f()
+	cancel()
 	wg.Wait()
 	if err != nil {
 		t.Fatal(err)
@@ -55,12 +58,12 @@ func TestPodNamespace(t *testing.T) {
 	s.Filter, s.Snaplen = "udp dst port 5300", 64
 	var w bytes.Buffer
 	from := time.Now()
-	st := during(t, context.Background(), s, &w, func() {
+	st := during(t, s, &w, func() {
 		sendUDP(t, l.near, "10.77.0.2:5300", 500)
 		sendUDP(t, l.near, "10.77.0.2:5301", 100)
 	})
 	p := mustParse(t, w.Bytes())
-	if st.Packets != 500 || st.Received != 500 || st.Dropped != 0 || st.Stopped != stoppedDuration || st.Bytes != int64(w.Len()) {
+	if st.Packets != 500 || st.Received != 500 || st.Dropped != 0 || st.Stopped != stoppedCanceled || st.Bytes != int64(w.Len()) {
 		t.Errorf("stats %+v", st)
 	}
 	if len(p.packets) != 500 {
@@ -87,7 +90,7 @@ func TestDirectionsAndOneInterface(t *testing.T) {
 	s := l.spec(t)
 	s.Interface, s.Filter = "eth0", "icmp"
 	var w bytes.Buffer
-	during(t, context.Background(), s, &w, func() {
+	during(t, s, &w, func() {
 		sendUDP(t, l.near, "10.77.0.2:9", 1) // nobody listens: answered by ICMP
 		sendUDP(t, l.far, "127.0.0.1:9", 3)  // so are these, but not here
 	})
@@ -106,7 +109,7 @@ func TestLoopbackOnce(t *testing.T) {
 	s := l.spec(t)
 	s.Filter = "udp port 5300"
 	var w bytes.Buffer
-	during(t, context.Background(), s, &w, func() {
+	during(t, s, &w, func() {
 		inside(t, l.far, func() error {
 			c, err := net.ListenPacket("udp", "127.0.0.1:5300")
 			if err == nil {
@@ -127,7 +130,7 @@ func TestVLANTag(t *testing.T) {
 	frame := append(append(bytes.Repeat([]byte{0xff}, 6), 2, 0, 0, 0, 0, 1), 0x81, 0, 0x20, 0x64, 0x88, 0xb5)
 	frame = append(frame, bytes.Repeat([]byte{7}, 60)...)
 	var w bytes.Buffer
-	during(t, context.Background(), l.spec(t), &w, func() { sendFrames(t, l.near, "cfv0", frame) })
+	during(t, l.spec(t), &w, func() { sendFrames(t, l.near, "cfv0", frame) })
 	for _, k := range mustParse(t, w.Bytes()).packets {
 		if bytes.Equal(k.data, frame) && k.orig == uint32(len(frame)) && k.flags == 1|3<<2 {
 			return
@@ -149,7 +152,7 @@ func TestRawInterface(t *testing.T) {
 	var w bytes.Buffer
 	tun := openTun(t, l.far, "cftun") // without a reader the device has no carrier
 	defer tun.Close()
-	st := during(t, context.Background(), s, &w, func() {
+	st := during(t, s, &w, func() {
 		sendUDP(t, l.far, "10.78.0.2:5300", 20)
 		sendUDP(t, l.far, "10.78.0.2:5301", 20)
 	})
@@ -181,9 +184,9 @@ func openTun(t *testing.T, ns, name string) io.Closer {
 func TestLateInterface(t *testing.T) {
 	l := newLab(t)
 	s := l.spec(t)
-	s.Filter, s.Duration = "proto 253", time.Second
+	s.Filter = "proto 253"
 	var w bytes.Buffer
-	st := during(t, context.Background(), s, &w, func() {
+	st := during(t, s, &w, func() {
 		ip(t, "-n", l.near, "link", "add", "cfv1", "type", "veth", "peer", "name", "late0", "netns", l.far)
 		ip(t, "-n", l.near, "link", "set", "cfv1", "up")
 		ip(t, "-n", l.far, "link", "set", "late0", "up")
@@ -212,13 +215,11 @@ func (w *slowWriter) Write(p []byte) (int, error) {
 func TestDropsAreCounted(t *testing.T) {
 	l := newLab(t)
 	s := l.spec(t)
-	s.ring, s.Filter, s.Duration = 64<<10, "udp port 5300", 10*time.Second
+	s.ring, s.Filter = 64<<10, "udp port 5300"
 	w := &slowWriter{wait: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	st := during(t, ctx, s, w, func() {
+	st := during(t, s, w, func() {
 		sendUDP(t, l.near, "10.77.0.2:5300", 3000) // more than 64 KiB
 		close(w.wait)
-		cancel()
 	})
 	p := mustParse(t, w.Bytes())
 	if st.Dropped == 0 || st.Freezes == 0 || st.Received != 3000 || st.Packets+st.Dropped != 3000 || len(p.packets) != int(st.Packets) {
@@ -232,20 +233,15 @@ func TestDropsAreCounted(t *testing.T) {
 func TestCanceledAndFull(t *testing.T) {
 	l := newLab(t)
 	s := l.spec(t)
-	s.Duration = time.Hour
-	ctx, cancel := context.WithCancel(context.Background())
 	var w bytes.Buffer
 	start := time.Now()
-	st := during(t, ctx, s, &w, func() {
-		sendUDP(t, l.near, "10.77.0.2:5300", 10)
-		cancel()
-	})
-	if p := mustParse(t, w.Bytes()); st.Stopped != stoppedCanceled || len(p.packets) < 10 || time.Since(start) > 5*time.Second {
+	st := during(t, s, &w, func() { sendUDP(t, l.near, "10.77.0.2:5300", 10) })
+	if p := mustParse(t, w.Bytes()); st.Stopped != stoppedCanceled || len(p.packets) < 10 || time.Since(start) > time.Minute {
 		t.Errorf("canceled: %d packets after %v, %+v", len(p.packets), time.Since(start), st)
 	}
 	w.Reset()
 	s.MaxBytes = 4000
-	st = during(t, context.Background(), s, &w, func() { sendUDP(t, l.near, "10.77.0.2:5300", 100) })
+	st = during(t, s, &w, func() { sendUDP(t, l.near, "10.77.0.2:5300", 100) })
 	if mustParse(t, w.Bytes()); st.Stopped != stoppedSize || w.Len() > 4000 || w.Len() < 3000 {
 		t.Errorf("full: %d bytes, %+v", w.Len(), st)
 	}
@@ -300,7 +296,7 @@ func (m *memory) Frames([]string, io.Reader) error { return errors.New("no frame
 func TestCollect(t *testing.T) {
 	l := newLab(t)
 	good := l.spec(t)
-	good.Filter = "udp port 5300"
+	good.Filter, good.Duration = "udp port 5300", 2*time.Second
 	host := Spec{Name: "host", Target: "host", Filter: "udp port 1", Duration: 100 * time.Millisecond}
 	bad := Spec{Name: "node_n1", Target: "node/n1", Filter: "port http"}
 	path := Spec{Name: "../x", Target: "evil"}
@@ -343,7 +339,7 @@ func TestCollect(t *testing.T) {
 		t.Fatal(err)
 	}
 	if sum.Packets != 30 || sum.Bytes != int64(len(m.files[file+".pcapng"])) || sum.Node != "n1" || sum.Path != file+".pcapng" || sum.FirstPacket.IsZero() ||
-		sum.Filter != good.Filter || sum.DurationMillis != 300 || len(sum.Interfaces) != 2 {
+		sum.Filter != good.Filter || sum.DurationMillis != 2000 || len(sum.Interfaces) != 2 {
 		t.Errorf("summary %+v", sum)
 	}
 	if p := mustParse(t, m.files[file+".pcapng"]); p.names["10.77.0.1"] != "shop/client" || len(p.packets) != 30 {
@@ -358,7 +354,7 @@ func TestToolsReadIt(t *testing.T) {
 	s.names = map[string]string{"10.77.0.1": "client.shop"}
 	s.Filter = "udp port 5300 or arp"
 	var w bytes.Buffer
-	st := during(t, context.Background(), s, &w, func() {
+	st := during(t, s, &w, func() {
 		sendUDP(t, l.near, "10.77.0.2:5300", 25)
 		sendUDP(t, l.far, "10.77.0.1:5300", 5)
 		sendUDP(t, l.far, "127.0.0.1:5300", 5)

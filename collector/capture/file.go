@@ -27,8 +27,9 @@ type file struct {
 	blocks []int       // index in stats.Interfaces → number of its block, -1 for none
 	known  int         // blocks of interfaces so far
 	lookup func(ifindex int) string
-	first  int64
-	last   int64
+	first  int64 // time of the first packet, and of the last
+	final  int64
+	last   struct{ index, place int }
 }
 
 const (
@@ -79,6 +80,18 @@ func (f *file) add(i Interface) int {
 	return place
 }
 
+// place looks up an interface; packets come in runs of the same.
+func (f *file) place(ifindex int) (int, bool) {
+	if f.last.index == ifindex && f.last.index != 0 {
+		return f.last.place, true
+	}
+	place, ok := f.ids[ifindex]
+	if ok {
+		f.last.index, f.last.place = ifindex, place
+	}
+	return place, ok
+}
+
 func (f *file) snaplen() int {
 	if f.spec.Snaplen <= 0 || f.spec.Snaplen > filter.MaxSnaplen {
 		return filter.MaxSnaplen
@@ -87,8 +100,8 @@ func (f *file) snaplen() int {
 }
 
 // write appends a packet; errFull if there is no room for it.
-func (f *file) write(p frame) error {
-	place, ok := f.ids[p.ifindex]
+func (f *file) write(p *frame) error {
+	place, ok := f.place(p.ifindex)
 	if !ok && len(f.stats.Interfaces) >= maxInterfaces {
 		return errFull
 	}
@@ -113,7 +126,7 @@ func (f *file) write(p frame) error {
 	if f.stats.Packets == 1 || p.nanos < f.first {
 		f.first = p.nanos
 	}
-	f.last = max(f.last, p.nanos)
+	f.final = max(f.final, p.nanos)
 	if len(f.out.buf) >= flushAt {
 		return f.flush()
 	}
@@ -152,7 +165,7 @@ func (f *file) close(now time.Time) (Stats, error) {
 	}
 	err := f.flush()
 	if f.stats.Packets > 0 {
-		from, to := time.Unix(0, f.first).UTC(), time.Unix(0, f.last).UTC()
+		from, to := time.Unix(0, f.first).UTC(), time.Unix(0, f.final).UTC()
 		f.stats.FirstPacket, f.stats.LastPacket = &from, &to
 	}
 	f.stats.Interfaces = slices.Clone(f.stats.Interfaces)

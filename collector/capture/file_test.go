@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 )
@@ -117,7 +118,7 @@ func TestFileSize(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 100; n++ {
-		err = f.write(frame{data: ether(60), orig: 60, ifindex: 3, hatype: 1})
+		err = f.write(&frame{data: ether(60), orig: 60, ifindex: 3, hatype: 1})
 	}
 	if !errors.Is(err, errFull) {
 		t.Fatalf("%d packets went in: %v", n, err)
@@ -158,4 +159,21 @@ func FuzzRingBlock(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// BenchmarkFile is the cost of a packet between ring and writer.
+func BenchmarkFile(b *testing.B) {
+	var frames []frame
+	for range 4000 {
+		frames = append(frames, frame{nanos: 1, data: ether(100), orig: 100, ifindex: 3, hatype: 1})
+	}
+	block := ringBlock(frames...)
+	f := newFile(Spec{Snaplen: 128}, io.Discard, []Interface{{Name: "eth0", Index: 3, HardwareType: 1}}, noName)
+	b.SetBytes(int64(len(block)))
+	for b.Loop() {
+		if err := eachFrame(block, f.write); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(frames)), "ns/pkt")
 }

@@ -43,38 +43,40 @@ const (
 var errRing = errors.New("the kernel's packet ring makes no sense")
 
 // eachFrame calls fn for every frame of a block; data is only valid during
-// the call. It trusts no offset.
-func eachFrame(block []byte, fn func(frame) error) error {
+// the call, and so is the frame. It trusts no offset.
+func eachFrame(block []byte, fn func(*frame) error) error {
 	if len(block) < blockHeader {
 		return errRing
 	}
 	native := binary.NativeEndian
 	at := uint64(native.Uint32(block[blockFirst:]))
+	var f frame
 	for n := native.Uint32(block[blockPackets:]); n > 0; n-- {
 		if at+frameHeader+frameAddress > uint64(len(block)) {
 			return errRing
 		}
 		b := block[at:]
-		f := frame{
-			nanos:   int64(native.Uint32(b[4:]))*1e9 + int64(native.Uint32(b[8:])),
-			orig:    native.Uint32(b[16:]),
-			status:  native.Uint32(b[20:]),
-			tci:     native.Uint32(b[32:]),
-			tpid:    native.Uint16(b[36:]),
-			ifindex: int(int32(native.Uint32(b[frameHeader+4:]))),
-			hatype:  native.Uint16(b[frameHeader+8:]),
-			pkttype: b[frameHeader+10],
+		h := (*[frameHeader + frameAddress]byte)(b)
+		f = frame{
+			nanos:   int64(native.Uint32(h[4:]))*1e9 + int64(native.Uint32(h[8:])),
+			orig:    native.Uint32(h[16:]),
+			status:  native.Uint32(h[20:]),
+			tci:     native.Uint32(h[32:]),
+			tpid:    native.Uint16(h[36:]),
+			ifindex: int(int32(native.Uint32(h[frameHeader+4:]))),
+			hatype:  native.Uint16(h[frameHeader+8:]),
+			pkttype: h[frameHeader+10],
 		}
-		start := uint64(native.Uint16(b[24:]))
-		end := start + uint64(native.Uint32(b[12:]))
+		start := uint64(native.Uint16(h[24:]))
+		end := start + uint64(native.Uint32(h[12:]))
 		if end > uint64(len(b)) {
 			return errRing
 		}
 		f.data = b[start:end]
-		if err := fn(f); err != nil {
+		if err := fn(&f); err != nil {
 			return err
 		}
-		next := uint64(native.Uint32(b))
+		next := uint64(native.Uint32(h[:]))
 		if next == 0 && n > 1 {
 			return errRing
 		}
@@ -84,7 +86,7 @@ func eachFrame(block []byte, fn func(frame) error) error {
 }
 
 // flags of the packet block: direction and kind of reception.
-func (f frame) flags() uint32 {
+func (f *frame) flags() uint32 {
 	const inbound, outbound = 1, 2
 	switch f.pkttype {
 	case packetHost:
@@ -103,7 +105,7 @@ func (f frame) flags() uint32 {
 
 // tagged appends the frame's data to buf with the VLAN tag put back that
 // hardware or the kernel had taken off, and returns it with the length on the wire.
-func (f frame) tagged(buf []byte, snaplen int) ([]byte, uint32) {
+func (f *frame) tagged(buf []byte, snaplen int) ([]byte, uint32) {
 	const addresses = 12
 	if f.status&statusVLAN == 0 || len(f.data) < addresses {
 		return append(buf, f.data...), f.orig

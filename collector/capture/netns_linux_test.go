@@ -62,7 +62,7 @@ func (l lab) spec(t testing.TB) Spec {
 	if err := unix.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	return Spec{Name: "pod_shop_web-0", Target: "pod/shop/web-0", NetnsPath: path, Netns: st.Ino, Snaplen: 256, Duration: 300 * time.Millisecond}
+	return Spec{Name: "pod_shop_web-0", Target: "pod/shop/web-0", NetnsPath: path, Netns: st.Ino, Snaplen: 256, Duration: time.Hour}
 }
 
 func ip(t testing.TB, args ...string) {

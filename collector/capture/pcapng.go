@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 )
 
 // The blocks and options of pcapng that are used; everything is little endian.
@@ -97,22 +98,27 @@ func (b *blocks) iface(name, filter string, link uint16, snaplen uint32) {
 // packetSize is what [blocks.packet] appends for so many bytes.
 func packetSize(data int) int { return 28 + (data+3)/4*4 + 12 + 4 }
 
-// packet appends a packet of which orig bytes were on the wire.
+// packet appends a packet of which orig bytes were on the wire. It is where a
+// capture spends its time, so it writes in place.
 func (b *blocks) packet(iface int, nanos int64, orig uint32, flags uint32, data []byte) {
-	n := uint32(packetSize(len(data)))
-	b.u32(blockPacket)
-	b.u32(n)
-	b.u32(uint32(iface))
-	b.u32(uint32(uint64(nanos) >> 32))
-	b.u32(uint32(nanos))
-	b.u32(uint32(len(data)))
-	b.u32(orig)
-	b.padded(data)
-	b.u16(optPacketFlags)
-	b.u16(4)
-	b.u32(flags)
-	b.endOptions()
-	b.u32(n)
+	size := packetSize(len(data))
+	start := len(b.buf)
+	b.buf = slices.Grow(b.buf, size)[:start+size]
+	p, le := b.buf[start:], binary.LittleEndian
+	head := (*[28]byte)(p)
+	le.PutUint32(head[0:], blockPacket)
+	le.PutUint32(head[4:], uint32(size))
+	le.PutUint32(head[8:], uint32(iface))
+	le.PutUint32(head[12:], uint32(uint64(nanos)>>32))
+	le.PutUint32(head[16:], uint32(nanos))
+	le.PutUint32(head[20:], uint32(len(data)))
+	le.PutUint32(head[24:], orig)
+	clear(p[28+copy(p[28:], data) : size-16]) // padding
+	end := (*[16]byte)(p[size-16:])
+	le.PutUint32(end[0:], optPacketFlags|4<<16)
+	le.PutUint32(end[4:], flags)
+	le.PutUint32(end[8:], optEnd)
+	le.PutUint32(end[12:], uint32(size))
 }
 
 // maxNames bounds the addresses of one block of names.
