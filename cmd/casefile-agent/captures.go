@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/agent"
+	"github.com/casefile-io/casefile/collector/capture"
+	"github.com/casefile-io/casefile/collector/node"
+)
+
+// captures makes the collectors of the plan's captures. Pods are found by a
+// process in their network namespace; one that has none is a result.
+func captures(plan agent.Plan, spaces []node.Netns, unknown error) []collector.Collector {
+	byPod := map[string]node.Netns{}
+	for _, ns := range spaces {
+		byPod[ns.PodUID] = ns
+	}
+	hostNet := map[string]bool{}
+	for _, p := range plan.Pods {
+		hostNet[p.UID] = p.HostNet
+	}
+	var list []collector.Collector
+	var specs []capture.Spec
+	for _, c := range plan.Captures {
+		s := capture.Spec{Name: c.Name, Target: c.Target, Filter: c.Filter, Snaplen: c.Snaplen,
+			Duration: time.Duration(c.DurationMS) * time.Millisecond, MaxBytes: c.MaxBytes}
+		if c.PodUID != "" && !hostNet[c.PodUID] {
+			ns, ok := byPod[c.PodUID]
+			if !ok {
+				list = append(list, lacking{c.Target, unknown})
+				continue
+			}
+			s.NetnsPath, s.Netns = fmt.Sprintf("/proc/%d/ns/net", ns.PID), ns.Inode
+		}
+		specs = append(specs, s)
+	}
+	if len(specs) > 0 {
+		list = append(list, capture.New(capture.Options{Node: plan.Node, Specs: specs, Names: podNames(plan.Pods)}))
+	}
+	return list
+}
+
+func podNames(pods []agent.Pod) map[string]string {
+	names := map[string]string{}
+	for _, p := range pods {
+		for _, ip := range p.IPs {
+			if !p.HostNet {
+				names[ip] = p.Namespace + "/" + p.Name
+			}
+		}
+	}
+	return names
+}
+
+// lacking is a capture that cannot be made.
+type lacking struct {
+	target string
+	why    error // nil: only this pod is missing
+}
+
+func (l lacking) Name() string { return "capture/" + l.target }
+
+func (l lacking) Collect(context.Context, *collector.Output) error {
+	if l.why != nil {
+		return fmt.Errorf("the network namespaces of this node are not known: %w", l.why)
+	}
+	return fmt.Errorf("no process of %s runs on this node: has it ended, or not started yet?", l.target)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/casefile-io/casefile/bundle"
+	"github.com/casefile-io/casefile/bundle/redact"
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/agent"
+	"github.com/casefile-io/casefile/collector/node"
+)
+
+// memoryLimit makes the garbage collector work harder near it; packet rings
+// do not count.
+const memoryLimit = 64 << 20
+
+// collect talks to the command line and gathers what its plan asks for, on
+// one processor and with low priority.
+func collect(ctx context.Context, stdin io.Reader, stdout io.Writer, heartbeat string) error {
+	beNice()
+	runtime.GOMAXPROCS(1)
+	debug.SetMemoryLimit(memoryLimit)
+	p := &pulse{file: heartbeat}
+	p.beat()
+	hello := agent.Hello{Agent: version, Kernel: kernelRelease(), Arch: runtime.GOARCH}
+	return agent.Serve(ctx, agent.Beats(stdin, p.beat), stdout, hello, func(ctx context.Context, plan agent.Plan, s agent.Session) (agent.End, error) {
+		return gather(ctx, plan, s, spoolFolder(heartbeat))
+	})
+}
+
+// spoolFolder is where members of unknown size wait: beside the heartbeat, in
+// the container's volume, or the usual folder.
+func spoolFolder(heartbeat string) string {
+	dir := filepath.Dir(heartbeat)
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return dir
+	}
+	return ""
+}
+
+// gather runs the collectors of the plan and writes what they find, redacted
+// and packed, to the session.
+func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string) (agent.End, error) {
+	policy, err := redact.ParsePolicy(plan.Policy)
+	if err != nil {
+		return agent.End{}, err
+	}
+	redactor, err := redact.New(policy, redact.Options{Payload: plan.Payload})
+	if err != nil {
+		return agent.End{}, err
+	}
+	fragment, err := bundle.NewFragment(s.Frames(), bundle.Options{Top: plan.Top, Time: plan.Time, Redactor: redactor, SpoolDir: spool})
+	if err != nil {
+		return agent.End{}, err
+	}
+	pods := nodePods(plan.Pods)
+	collectors := []collector.Collector{node.New(node.Options{Node: plan.Node, Pods: pods, Samples: plan.Samples,
+		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess})}
+	if len(plan.Captures) > 0 {
+		spaces, err := node.Namespaces("/proc", pods)
+		collectors = append(collectors, captures(plan, spaces, err)...)
+	}
+	collector.Run(ctx, fragmentSink{fragment}, collectors, collector.Options{MaxBytes: plan.MaxBytes, Progress: s.Progress, Recorded: s.Record})
+	err = fragment.Close()
+	return agent.End{Redaction: redactor.Counts()}, err
+}
+
+func nodePods(pods []agent.Pod) []node.Pod {
+	list := make([]node.Pod, 0, len(pods))
+	for _, p := range pods {
+		list = append(list, node.Pod{UID: p.UID, Namespace: p.Namespace, Name: p.Name, HostNet: p.HostNet, Containers: p.Containers})
+	}
+	return list
+}
+
+// fragmentSink lets collectors write to a fragment without knowing the format.
+type fragmentSink struct{ f *bundle.Fragment }
+
+func (s fragmentSink) Put(path string, class collector.Class, r io.Reader) (int64, error) {
+	return s.f.Put(path, bundle.Class(class), r)
+}
+
+func (s fragmentSink) Frames([]string, io.Reader) error {
+	return errors.New("an agent takes no frames of others")
+}
