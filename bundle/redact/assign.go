@@ -180,13 +180,21 @@ func quoted(b []byte, q, depth int) (int, int) {
 }
 
 // looseEnd returns the end of a value without quotes. Punctuation ends it only
-// where something else begins: passwords have commas.
+// where something else begins: passwords have commas. A bracket that was
+// opened in the value is part of it.
 func looseEnd(b []byte, i int) int {
-	for ; i < len(b) && isLoose(b[i]); i++ {
-		if bytes.IndexByte([]byte(",;&)}]"), b[i]) < 0 {
+	for open := 0; i < len(b) && isLoose(b[i]); i++ {
+		switch c := b[i]; {
+		case c == '(' || c == '{' || c == '[':
+			open++
+			continue
+		case !isClosing(c):
+			continue
+		case open > 0 && (c == ')' || c == '}' || c == ']'):
+			open--
 			continue
 		}
-		after := skip(b, i, func(c byte) bool { return bytes.IndexByte([]byte(",;&)}]"), c) >= 0 })
+		after := skip(b, i, isClosing)
 		if after >= len(b) || !isLoose(b[after]) {
 			return i
 		}
@@ -197,6 +205,10 @@ func looseEnd(b []byte, i int) int {
 		i = after - 1
 	}
 	return i
+}
+
+func isClosing(c byte) bool {
+	return c == ',' || c == ';' || c == '&' || c == ')' || c == '}' || c == ']'
 }
 
 // harmlessValue says whether a value is none: empty, a literal of a language,
@@ -242,8 +254,12 @@ func header(b []byte, at, end int) (int, int) {
 			to = from + m
 		}
 	} else if bracket {
-		if m := bytes.IndexByte(b[from:to], ']'); m >= 0 {
-			to = from + m
+		inside := from
+		if bytes.HasPrefix(b[from:], []byte(maskOpen)) {
+			inside += 1 + bytes.IndexByte(b[from:to], ']')
+		}
+		if m := bytes.IndexByte(b[inside:to], ']'); m >= 0 {
+			to = inside + m
 		}
 	}
 	if harmlessValue(b[from:to]) {
@@ -264,7 +280,7 @@ func program(b []byte, at, end int) (int, int) {
 		letter = 'u'
 	}
 	stop := min(lineEnd(b, end), end+longest)
-	for i := end; i+2 < stop; i++ {
+	for i := end - 1; i+2 < stop; i++ {
 		if !isBlank(b[i]) || b[i+1] != '-' || b[i+2] != letter {
 			continue
 		}

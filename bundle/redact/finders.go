@@ -62,28 +62,31 @@ func toDelimiter(b []byte, _, end int) (int, int) {
 // slashes that should have been escaped; and a long user without password,
 // which is a token.
 func userinfo(b []byte, _, end int) (int, int) {
-	stop := skip(b, end, func(c byte) bool { return isLoose(c) && c != '\\' })
-	run := b[end:stop]
-	host := len(run)
-	if n := bytes.IndexAny(run, "/?#"); n >= 0 {
-		host = n
-	}
-	colon := bytes.IndexByte(run[:host], ':')
-	at := bytes.LastIndexByte(run[:host], '@')
-	if at < 0 && colon > 0 && run[0] != '[' && !allDigits(run[colon+1:host]) {
-		at = bytes.LastIndexByte(run, '@')
-	}
+	const tokenLength, longest = 16, 2048
+	b = b[:min(len(b), end+longest)]
+	host := skip(b, end, func(c byte) bool { return isLoose(c) && c != '\\' && c != '/' && c != '?' && c != '#' })
+	user := b[end:host]
+	at, colon := bytes.LastIndexByte(user, '@'), bytes.IndexByte(user, ':')
 	if at < 0 {
-		return -1, end + host
+		if colon <= 0 || user[0] == '[' || allDigits(user[colon+1:]) {
+			return -1, end
+		}
+		stop := skip(b, host, func(c byte) bool { return isLoose(c) && c != '\\' })
+		user = b[end:stop]
+		if at = bytes.LastIndexByte(user, '@'); at < 0 {
+			if len(user) < longest {
+				return -1, stop // nor has a later URL of the run a user
+			}
+			at = longest // no end in sight
+		}
 	}
-	const tokenLength = 16
-	switch {
-	case colon >= 0 && colon < at:
-		return end + colon + 1, end + at
-	case at >= tokenLength:
+	if bytes.HasPrefix(user, []byte(maskOpen)) || colon < 0 && at >= tokenLength {
 		return end, end + at
 	}
-	return -1, end + at
+	if colon >= 0 && colon < at {
+		return end + colon + 1, end + at
+	}
+	return -1, end
 }
 
 func allDigits(b []byte) bool {

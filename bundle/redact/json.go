@@ -1,1 +1,255 @@
 package redact
+
+import (
+	"bytes"
+)
+
+// Kinds of objects that are redacted by their structure.
+const (
+	kindSecret    = "Secret"
+	kindConfigMap = "ConfigMap"
+)
+
+// Bounds of one JSON value.
+const (
+	maxDepth  = 1000 // objects and arrays in each other
+	maxNested = 3    // JSON in strings of JSON
+	maxPasses = 6    // lists of lists of ConfigMaps
+)
+
+// walker redacts JSON values: it copies their bytes, so that the order of keys,
+// white space and the digits of numbers stay as they are. What it does with a
+// value depends on the names above it and on the kind of the object it is in.
+// Since that kind may come last, a value with a Secret or ConfigMap in it is
+// walked again once the kinds are known.
+type walker struct {
+	scanner *scanner
+	counts  counts
+	hint    string // kind of all objects, by the path
+	nested  int
+
+	in    []byte
+	i     int
+	out   []byte
+	depth int
+	found counts         // in this value
+	known map[int]object // Secrets and ConfigMaps by where they begin
+	again bool
+
+	spans []span
+	plain []byte
+}
+
+func newWalker(s *scanner, hint string, c counts) *walker {
+	return &walker{scanner: s, counts: c, hint: hint, found: counts{}, known: map[int]object{}}
+}
+
+// object is what an object says about itself.
+type object struct{ kind, namespace, name string }
+
+// place is where a value stands.
+type place struct {
+	rule   string     // all strings and numbers below are masked, and counted as this
+	flat   bool       // the rule ends at objects
+	env    bool       // in a list of environment variables
+	kind   string     // of an object that does not say so itself
+	secret bool       // in the metadata of a Secret
+	args   *arguments // the strings before, in an array
+}
+
+// append appends in redacted; in must be one JSON value.
+func (w *walker) append(out, in []byte) ([]byte, error) {
+	clear(w.known)
+	for pass := 0; ; pass++ {
+		if pass == maxPasses {
+			return out, errDeep
+		}
+		w.in, w.i, w.out, w.depth, w.again = in, 0, out, 0, false
+		clear(w.found)
+		w.space()
+		if _, err := w.value(place{kind: w.hint}); err != nil {
+			return out, err
+		}
+		w.space()
+		if w.i < len(w.in) {
+			return out, w.syntax("more than one value")
+		}
+		if !w.again {
+			break
+		}
+	}
+	for rule, n := range w.found {
+		w.counts[rule] += n
+	}
+	return w.out, nil
+}
+
+func (w *walker) value(p place) (object, error) {
+	switch c := w.peek(); c {
+	case '{', '[':
+		if w.depth++; w.depth > maxDepth {
+			return object{}, errDeep
+		}
+		defer func() { w.depth-- }()
+		if c == '{' {
+			return w.object(p)
+		}
+		return object{}, w.array(p)
+	case '"':
+		raw, err := w.lexString()
+		if err == nil {
+			w.string(raw, p)
+		}
+		return object{}, err
+	}
+	raw, err := w.lexScalar()
+	if err != nil {
+		return object{}, err
+	}
+	if p.rule != "" && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
+		w.mask(p.rule)
+		return object{}, nil
+	}
+	w.out = append(w.out, raw...)
+	return object{}, nil
+}
+
+func (w *walker) array(p place) error {
+	p.args = &arguments{}
+	return w.members('[', ']', func() (bool, error) {
+		_, err := w.value(p)
+		return true, err
+	})
+}
+
+// members copies what is between brackets and calls one for each member, which
+// says whether the member stays.
+func (w *walker) members(open, shut byte, one func() (bool, error)) error {
+	w.out = append(w.out, open)
+	w.i++
+	w.space()
+	kept := 0
+	for n := 0; w.peek() != shut || n > 0; n++ {
+		mark := len(w.out)
+		if n > 0 {
+			if w.peek() != ',' {
+				return w.syntax("an object or array does not go on")
+			}
+			if kept > 0 {
+				w.out = append(w.out, ',')
+			}
+			w.i++
+			w.space()
+		}
+		stays, err := one()
+		if err != nil {
+			return err
+		}
+		if stays {
+			kept++
+		} else {
+			w.out = w.out[:mark]
+		}
+		w.space()
+		if w.peek() == shut {
+			break
+		}
+	}
+	w.out = append(w.out, shut)
+	w.i++
+	return nil
+}
+
+// mask puts a mask in the place of a value.
+func (w *walker) mask(rule string) {
+	w.out = append(w.out, '"')
+	w.out = appendMask(w.out, rule)
+	w.out = append(w.out, '"')
+	w.found[rule]++
+}
+
+// string redacts a string, raw as it stands between its quotes.
+func (w *walker) string(raw []byte, p place) {
+	plain := raw
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		w.plain = unescape(w.plain[:0], raw)
+		plain = w.plain
+	}
+	rule := p.rule
+	from := 0
+	if rule == "" && p.args != nil {
+		from, rule = p.args.next(plain, w.scanner)
+	}
+	if rule == "" && p.env { // NAME=value
+		from, rule = bytes.IndexByte(plain, '=')+1, ruleEnv
+	}
+	switch {
+	case rule == "":
+		w.text(raw, plain)
+	case len(plain) == from || w.scanner.isMask(plain[from:]) || rule != ruleEnv && rule != ruleConfigMap && harmlessValue(plain[from:]):
+		w.quote(raw)
+	default:
+		masked := appendMask(append([]byte(nil), plain[:from]...), rule)
+		w.out = appendQuoted(w.out, masked)
+		w.found[rule]++
+	}
+}
+
+func (w *walker) quote(raw []byte) {
+	w.out = append(append(append(w.out, '"'), raw...), '"')
+}
+
+// text redacts a string as text, or as JSON if it is such.
+func (w *walker) text(raw, plain []byte) {
+	if w.json(raw, plain) {
+		return
+	}
+	w.spans = w.scanner.scan(plain, w.spans)
+	if len(w.spans) == 0 {
+		w.quote(raw)
+		return
+	}
+	var masked []byte
+	masked, w.spans = w.scanner.appendText(nil, plain, w.spans, w.found)
+	w.out = appendQuoted(w.out, masked)
+}
+
+func (w *walker) json(raw, plain []byte) bool {
+	body := bytes.TrimSpace(plain)
+	if w.nested >= maxNested || len(body) < 2 || body[0] != '{' && body[0] != '[' || bytes.IndexByte(body, '"') < 0 {
+		return false
+	}
+	inner := newWalker(w.scanner, w.hint, counts{})
+	inner.nested = w.nested + 1
+	masked, err := inner.append(nil, plain)
+	if err != nil {
+		return false
+	}
+	if len(inner.counts) == 0 {
+		w.quote(raw)
+		return true
+	}
+	for rule, n := range inner.counts {
+		w.found[rule] += n
+	}
+	w.out = appendQuoted(w.out, masked)
+	return true
+}
+
+// kindOf returns the kind that matters among those an object claims.
+func kindOf(a, b string) string {
+	for _, k := range []string{kindSecret, kindSecret + "List", kindConfigMap, kindConfigMap + "List"} {
+		if a == k || b == k {
+			return k
+		}
+	}
+	return ""
+}
+
+// isEnv says whether a name is that of a list or map of environment variables.
+func isEnv(name []byte) bool {
+	lower := bytes.ToLower(name)
+	return string(lower) == "env" || string(lower) == "environment" ||
+		bytes.HasSuffix(name, []byte("Env")) || bytes.HasSuffix(name, []byte("_env")) ||
+		bytes.HasSuffix(lower, []byte("envvars")) || bytes.HasSuffix(lower, []byte("env_vars"))
+}

@@ -1,1 +1,197 @@
 package redact
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Types of pcapng blocks.
+const (
+	blockSection    = 0x0A0D0D0A
+	blockInterface  = 1
+	blockNames      = 4
+	blockStatistics = 5
+	blockPacket     = 6
+)
+
+const (
+	byteOrderMagic = 0x1A2B3C4D
+	maxBlock       = 1 << 20 // bytes; the longest snaplen is 256 KiB
+	maxInterfaces  = 4096
+
+	rulePayload  = "packet-payload"
+	ruleUnparsed = "packet-unparsed"
+)
+
+// packets redacts a pcapng file, little endian as the capture writes it: every
+// packet is cut to what the payload policy keeps. The original length stays.
+// Blocks that it does not know are refused: some hold TLS keys.
+type packets struct {
+	src     io.Reader
+	scanner *scanner
+	payload string
+	counts  counts
+	block   []byte
+	links   []uint16 // link type of each interface of the section
+	begun   bool
+	spans   []span
+}
+
+func newPackets(src io.Reader, s *scanner, payload string, c counts) *packets {
+	return &packets{src: src, scanner: s, payload: payload, counts: c}
+}
+
+func (p *packets) next(out []byte) ([]byte, error) {
+	kind, body, err := p.read()
+	if err != nil {
+		return out, err
+	}
+	if kind != blockSection && !p.begun {
+		return out, failf("not a pcapng file")
+	}
+	if kind == blockPacket {
+		return p.packet(out, body)
+	}
+	options, err := p.fixed(kind, body)
+	if err != nil {
+		return out, failf("%w", err)
+	}
+	if err := p.check(options); err != nil {
+		return out, failf("%w", err)
+	}
+	return appendBlock(out, kind, body), nil
+}
+
+// read reads one block, without its lengths. io.EOF only between blocks.
+func (p *packets) read() (kind uint32, body []byte, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(p.src, head[:]); err != nil {
+		if errors.Is(err, io.EOF) && p.begun {
+			return 0, nil, io.EOF
+		}
+		return 0, nil, truncated(err)
+	}
+	kind, size := binary.LittleEndian.Uint32(head[:]), binary.LittleEndian.Uint32(head[4:])
+	if size < 12 || size%4 != 0 || size > maxBlock {
+		return 0, nil, failf("pcapng block of %d bytes", size)
+	}
+	n := int(size) - 8
+	if cap(p.block) < n {
+		p.block = make([]byte, n)
+	}
+	p.block = p.block[:n]
+	if _, err := io.ReadFull(p.src, p.block); err != nil {
+		return 0, nil, truncated(err)
+	}
+	if binary.LittleEndian.Uint32(p.block[n-4:]) != size {
+		return 0, nil, failf("pcapng block with two lengths")
+	}
+	return kind, p.block[:n-4], nil
+}
+
+// truncated turns an early end into a failure; other errors are the source's.
+func truncated(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return failf("pcapng file is truncated")
+	}
+	return err
+}
+
+// fixed checks a block that is no packet and returns its options or, for
+// names, its records, which have the same form.
+func (p *packets) fixed(kind uint32, body []byte) ([]byte, error) {
+	le := binary.LittleEndian
+	length := map[uint32]int{blockSection: 16, blockInterface: 8, blockStatistics: 12, blockNames: 0}
+	n, ok := length[kind]
+	if !ok {
+		return nil, fmt.Errorf("pcapng block type %#x is not known", kind)
+	}
+	if len(body) < n {
+		return nil, errors.New("pcapng block is too short")
+	}
+	switch kind {
+	case blockSection:
+		if le.Uint32(body) != byteOrderMagic || le.Uint16(body[4:]) != 1 {
+			return nil, errors.New("pcapng byte order or version is not ours")
+		}
+		le.PutUint64(body[8:], ^uint64(0)) // the section gets shorter: length not given
+		p.begun, p.links = true, p.links[:0]
+	case blockInterface:
+		if len(p.links) == maxInterfaces {
+			return nil, fmt.Errorf("more than %d interfaces", maxInterfaces)
+		}
+		p.links = append(p.links, le.Uint16(body))
+	}
+	return body[n:], nil
+}
+
+// check walks options; they are kept as they are, so credentials in them, in a
+// comment say, fail the entry.
+func (p *packets) check(options []byte) error {
+	for len(options) > 0 {
+		if len(options) < 4 {
+			return errors.New("pcapng option is truncated")
+		}
+		code, n := binary.LittleEndian.Uint16(options), int(binary.LittleEndian.Uint16(options[2:]))
+		padded := 4 + (n+3)/4*4
+		if padded > len(options) {
+			return errors.New("pcapng option is truncated")
+		}
+		if p.spans = p.scanner.scan(options[4:4+n], p.spans); len(p.spans) > 0 {
+			return fmt.Errorf("pcapng option %d holds a credential", code)
+		}
+		options = options[padded:]
+	}
+	return nil
+}
+
+// packet appends an enhanced packet block, cut.
+func (p *packets) packet(out, body []byte) ([]byte, error) {
+	const fixed = 20
+	if len(body) < fixed {
+		return out, failf("packet block is too short")
+	}
+	iface, length := binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint32(body[12:])
+	padded := (int(length) + 3) / 4 * 4
+	if int64(iface) >= int64(len(p.links)) || length > maxBlock || fixed+padded > len(body) {
+		return out, failf("packet block is garbled")
+	}
+	data, options := body[fixed:fixed+int(length)], body[fixed+padded:]
+	if err := p.check(options); err != nil {
+		return out, failf("%w", err)
+	}
+	keep := len(data)
+	if p.payload != PayloadFull {
+		var ok bool
+		c := cutter{payload: p.payload}
+		if keep, ok = c.link(p.links[iface], data); !ok {
+			p.counts[ruleUnparsed]++
+		}
+	}
+	if keep < len(data) {
+		p.counts[rulePayload]++
+	}
+	binary.LittleEndian.PutUint32(body[12:], uint32(keep))
+	head := len(out)
+	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0)
+	out = append(append(out, body[:fixed]...), data[:keep]...)
+	out = append(out, make([]byte, (4-keep%4)%4)...)
+	out = append(out, options...)
+	return closeBlock(out, head, blockPacket), nil
+}
+
+func appendBlock(out []byte, kind uint32, body []byte) []byte {
+	head := len(out)
+	out = append(append(out, 0, 0, 0, 0, 0, 0, 0, 0), body...)
+	return closeBlock(out, head, kind)
+}
+
+// closeBlock writes the type and both lengths of the block from out[head:] on.
+func closeBlock(out []byte, head int, kind uint32) []byte {
+	size := uint32(len(out) - head + 4)
+	binary.LittleEndian.PutUint32(out[head:], kind)
+	binary.LittleEndian.PutUint32(out[head+4:], size)
+	return binary.LittleEndian.AppendUint32(out, size)
+}

@@ -10,8 +10,10 @@ import (
 func (r *Redactor) open(name string, src io.Reader, c counts) step {
 	ext := path.Ext(name)
 	switch {
+	case kernelSecret(name):
+		return &hidden{src: src, counts: c}
 	case ext == ".pcapng" && strings.HasPrefix(name, "captures/"):
-		return newPackets(src, r.payload, c)
+		return newPackets(src, r.scanner, r.payload, c)
 	case ext == ".ndjson", ext == ".jsonl":
 		return newLines(src, r.scanner, hintOf(name), c)
 	case ext == ".json":
@@ -42,3 +44,31 @@ func hintOf(name string) string {
 	}
 	return ""
 }
+
+// kernelSecret says whether a file of /proc/sys is a key of the kernel.
+func kernelSecret(name string) bool {
+	base := path.Base(name)
+	return strings.Contains(name, "proc/sys/") && (base == "tcp_fastopen_key" || base == "stable_secret")
+}
+
+// hidden masks an entry as a whole.
+type hidden struct {
+	src    io.Reader
+	counts counts
+}
+
+func (h *hidden) next(out []byte) ([]byte, error) {
+	n, err := io.Copy(io.Discard, io.LimitReader(h.src, maxHidden))
+	switch {
+	case err != nil:
+		return out, err
+	case n == maxHidden:
+		return out, failf("a kernel setting of %d bytes or more", maxHidden)
+	case n == 0:
+		return out, io.EOF
+	}
+	h.counts[ruleSysctl]++
+	return append(appendMask(out, ruleSysctl), '\n'), io.EOF
+}
+
+const maxHidden = 64 << 10

@@ -25,37 +25,37 @@ func structuralRules() []string {
 // textRules is the rule pack for text: keywords say where to look (found in
 // one pass, in any case), a finder says what to mask there.
 func textRules() []rule {
-	value := func(name string, words ...string) rule { return rule{name, words, assigned} }
-	token := func(name, re string, words ...string) rule { return rule{name, words, prefixed(re)} }
+	value := func(name string, words ...string) rule { return rule{name, words, assigned, true} }
+	token := func(name, re string, words ...string) rule { return rule{name, words, prefixed(re), false} }
 	return []rule{
 		// name = value, name: value, "name":"value", --name value, <name>value
 		value("password", "passw", "passphrase", "passcode", "pwd"),
 		value("secret", "secret"),
 		value("token", "token"),
-		value("api-key", "apikey", "api_key", "api-key", "api.key", "x-functions-key"),
+		value("api-key", "apikey", "api_key", "api-key", "api.key", "functions-key"),
 		value("access-key", "accesskey", "access_key", "access-key", "accountkey", "account_key", "account-key"),
 		value("private-key", "privatekey", "private_key", "private-key", "presharedkey", "client-key-data",
 			"signingkey", "signing_key", "signing-key", "encryptionkey", "encryption_key", "encryption-key", "masterkey", "master_key", "master-key"),
 		value("credential", "credential"),
-		{"signature", []string{"?sig=", "&sig=", "amz-signature=", "goog-signature="}, toDelimiter},
+		{"signature", []string{"?sig=", "&sig=", "amz-signature=", "goog-signature="}, toDelimiter, false},
 
 		// headers and URLs
-		{"authorization", []string{"authorization"}, header},
-		{"cookie", []string{"cookie"}, header},
-		{"bearer-token", []string{"bearer"}, bearer},
-		{"basic-auth", []string{"basic "}, basic},
-		{"url-password", []string{"://"}, userinfo},
-		{"dsn-password", []string{"@tcp(", "@unix(", "@udp("}, dsn},
+		{"authorization", []string{"authorization"}, header, true},
+		{"cookie", []string{"cookie"}, header, true},
+		{"bearer-token", []string{"bearer"}, bearer, false},
+		{"basic-auth", []string{"basic "}, basic, false},
+		{"url-password", []string{"://"}, userinfo, false},
+		{"dsn-password", []string{"@tcp(", "@unix(", "@udp("}, dsn, false},
 		token("dsn-password", `^jdbc:oracle:[a-z]+:[^/\s]{1,128}/([^@\s]{1,256})@`, "jdbc:oracle"),
-		{"command-password", []string{"mysql", "mariadb", "sshpass", "mongo", "redis-cli", "curl ", "docker login"}, program},
+		{"command-password", []string{"mysql", "mariadb", "sshpass", "mongo", "redis-cli", "curl ", "docker login"}, program, false},
 
 		// key material
-		{rulePEM, []string{"-----begin "}, pem},
-		{"private-key-base64", []string{"ls0tls1crudjti"}, base64PEM},
+		{rulePEM, []string{"-----begin "}, pem, false},
+		{"private-key-base64", []string{"ls0tls1crudjti"}, base64PEM, false},
 		token("age-key", `^AGE-SECRET-KEY-[0-9A-Z-]{20,}`, "age-secret-key-"),
 
 		// tokens that are known by their form
-		{"jwt", []string{"eyj"}, jwt},
+		{"jwt", []string{"eyj"}, jwt, false},
 		token("docker-auth", `^eyJhdXRocyI6[A-Za-z0-9+/=]{8,}`, "eyjhdxrocyi6"),
 		token("docker-auth", `^"auth\\*"\s*:\s*\\*"([A-Za-z0-9+/=]{8,})`, `"auth`),
 		token("aws-key-id", `^(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}`, "akia", "asia", "abia", "acca"),

@@ -40,6 +40,7 @@ type rule struct {
 	name  string
 	words []string
 	find  finder
+	named bool // the words are in the names of secrets
 }
 
 // scanner finds credentials in text. It never changes after newScanner.

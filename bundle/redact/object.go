@@ -1,0 +1,248 @@
+package redact
+
+import (
+	"bytes"
+	"strings"
+)
+
+// objectWalk is the walk through one object.
+type objectWalk struct {
+	*walker
+	place
+	self  object // as far as it is known
+	start int
+
+	// name: DB_PASSWORD, value: x
+	secretName       bool
+	valueAt, valueTo int // of the string in out
+}
+
+// object redacts an object and returns what it says about itself.
+func (w *walker) object(p place) (object, error) {
+	if p.flat {
+		p.rule = ""
+	}
+	o := &objectWalk{walker: w, place: p, start: w.i}
+	known, ok := w.known[w.i]
+	if !ok {
+		known.kind = p.kind
+	}
+	if w.hint == kindSecret {
+		known.kind = kindSecret
+	}
+	var said object
+	if err := w.members('{', '}', func() (bool, error) { return o.member(known, &said) }); err != nil {
+		return said, err
+	}
+	if o.secretName && o.valueTo > 0 {
+		o.maskPair()
+	}
+	full := object{kindOf(said.kind, known.kind), said.namespace, said.name}
+	if full.kind != "" && full != known && !(full.kind == kindSecret && known.kind == kindSecret) {
+		w.known[o.start] = full
+		w.again = true
+	}
+	return said, nil
+}
+
+// member redacts one member of an object and says whether it stays.
+func (o *objectWalk) member(known object, said *object) (bool, error) {
+	if o.peek() != '"' {
+		return false, o.syntax("a name is missing")
+	}
+	name, err := o.lexString()
+	if err != nil {
+		return false, err
+	}
+	o.string(name, place{})
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = unescape(nil, name)
+	}
+	o.space()
+	if o.peek() != ':' {
+		return false, o.syntax("a colon is missing")
+	}
+	o.out = append(o.out, ':')
+	o.i++
+	o.space()
+	if rule := o.dropped(name, known); rule != "" {
+		return false, o.stepOver(rule)
+	}
+	from, start := len(o.out), o.i
+	child, err := o.value(o.childPlace(name, known))
+	if err != nil {
+		return false, err
+	}
+	o.learn(name, o.in[start:o.i], child, said)
+	if string(name) == "value" && o.in[start] == '"' {
+		o.valueAt, o.valueTo = from, len(o.out)
+	}
+	return true, nil
+}
+
+// dropped gives the rule by which a member goes away as a whole.
+func (o *objectWalk) dropped(name []byte, known object) string {
+	isSecret := known.kind == kindSecret
+	switch string(name) {
+	case "data", "stringData":
+		if isSecret {
+			return ruleSecretData
+		}
+	case "annotations":
+		if isSecret || o.secret {
+			return ruleAnnotation
+		}
+	case "objectset.rio.cattle.io/applied":
+		return ruleLastApplied
+	}
+	if bytes.Contains(name, []byte("last-applied")) {
+		return ruleLastApplied
+	}
+	return ""
+}
+
+// stepOver steps over the value of a member that is dropped.
+func (o *objectWalk) stepOver(rule string) error {
+	found := o.found
+	o.found = counts{}
+	_, err := o.value(place{})
+	o.found = found
+	o.found[rule]++
+	return err
+}
+
+// childPlace says where the value of a member stands.
+func (o *objectWalk) childPlace(name []byte, known object) place {
+	first := o.peek()
+	child := place{rule: o.rule, secret: known.kind == kindSecret && string(name) == "metadata"}
+	switch {
+	case o.rule != "":
+	case o.env && string(name) != "name" && string(name) != "valueFrom":
+		child.rule = ruleEnv
+	case first == '[' && isEnv(name):
+		child.env = true
+	case first == '{' && isEnv(name):
+		child.rule = ruleEnv
+	case first == '{' && known.kind == kindConfigMap && (string(name) == "data" || string(name) == "binaryData"):
+		if !allowedConfigMap(known) {
+			child.rule = ruleConfigMap
+		}
+	case first == '"' && string(name) == "auth":
+		child.rule = ruleField
+	case first != '{' && o.scanner.secretName(name):
+		if first == '"' || first == '[' || bytes.Contains(bytes.ToLower(name), []byte("passw")) {
+			child.rule, child.flat = ruleField, true
+		}
+	}
+	if string(name) == "items" {
+		child.kind = strings.TrimSuffix(known.kind, "List")
+	}
+	return child
+}
+
+// learn keeps what a member says about the object.
+func (o *objectWalk) learn(name []byte, raw []byte, child object, said *object) {
+	text := func() string {
+		if len(raw) < 2 || raw[0] != '"' {
+			return ""
+		}
+		return string(unescape(nil, raw[1:len(raw)-1]))
+	}
+	switch string(name) {
+	case "kind":
+		said.kind = kindOf(said.kind, text())
+	case "namespace":
+		said.namespace = text()
+	case "name":
+		said.name = text()
+		o.secretName = o.secretName || o.scanner.secretName([]byte(said.name))
+	case "key":
+		o.secretName = o.secretName || o.scanner.secretName([]byte(text()))
+	case "metadata":
+		said.namespace, said.name = child.namespace, child.name
+	}
+}
+
+// maskPair masks the value that was found beside the name of a secret.
+func (o *objectWalk) maskPair() {
+	inside := o.out[o.valueAt+1 : o.valueTo-1]
+	if harmlessValue(inside) || o.scanner.isMask(inside) {
+		return
+	}
+	rest := append([]byte(nil), o.out[o.valueTo:]...)
+	o.out = o.out[:o.valueAt]
+	o.mask(ruleField)
+	o.out = append(o.out, rest...)
+}
+
+// allowedConfigMap says whether the values of a ConfigMap stay, but for what
+// the text rules find in them: those that say how the network is configured.
+func allowedConfigMap(c object) bool {
+	switch c.namespace + "/" + c.name {
+	case "kube-system/coredns", "kube-system/node-local-dns", "kube-system/kube-proxy", "kube-system/kubeadm-config",
+		"kube-system/kube-flannel-cfg", "kube-flannel/kube-flannel-cfg", "kube-system/cilium-config", "cilium/cilium-config",
+		"kube-system/calico-config", "calico-system/cni-config":
+		return true
+	}
+	return c.name == "kube-root-ca.crt" ||
+		c.namespace == "kube-system" && (c.name == "kubelet-config" || strings.HasPrefix(c.name, "kubelet-config-1."))
+}
+
+// secretName says whether a name is that of a secret value.
+func (s *scanner) secretName(name []byte) bool {
+	for end, state := s.words.find(name, 0, 0); end >= 0; end, state = s.words.find(name, end, state) {
+		for _, w := range s.words.hits[state] {
+			if s.rules[s.owner[w]].named && !harmlessTail(name[end:]) && !isPlace(name[end:]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isPlace says whether what follows a keyword shows that the name is a path or
+// a sentence.
+func isPlace(tail []byte) bool {
+	return bytes.ContainsAny(tail, "/ :")
+}
+
+// arguments follows the strings of an array, which may be a command line.
+type arguments struct {
+	letter byte // of the option with a password of the program
+	armed  bool // the last argument was --password or the like
+}
+
+// next says from where on an argument is to be masked, and by which rule; the
+// rule is empty when it is not.
+func (a *arguments) next(arg []byte, s *scanner) (from int, rule string) {
+	armed := a.armed
+	a.armed = false
+	isFlag := len(arg) > 1 && arg[0] == '-'
+	switch {
+	case armed && !isFlag:
+		return 0, ruleArgument
+	case isFlag && a.letter != 0 && arg[1] == a.letter && len(arg) > 2:
+		return 2, ruleArgument
+	case isFlag && a.letter != 0 && arg[1] == a.letter:
+		a.armed = true
+	case isFlag && bytes.IndexByte(arg, '=') < 0:
+		a.armed = s.secretName(arg)
+	case a.letter == 0:
+		a.letter = passwordOption(arg)
+	}
+	return 0, ""
+}
+
+// passwordOption gives the letter of the option by which a program takes a
+// password, 0 if it has none.
+func passwordOption(arg []byte) byte {
+	switch name := string(arg[bytes.LastIndexByte(arg, '/')+1:]); {
+	case strings.HasPrefix(name, "mysql"), strings.HasPrefix(name, "mariadb"), strings.HasPrefix(name, "mongo"), name == "sshpass", name == "docker":
+		return 'p'
+	case name == "redis-cli":
+		return 'a'
+	case name == "curl":
+		return 'u'
+	}
+	return 0
+}
