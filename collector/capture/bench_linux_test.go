@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -139,7 +140,7 @@ func sendMany(size, n int) error {
 	frame = append(frame, make([]byte, size-len(frame))...)
 	to := &unix.SockaddrLinklayer{Ifindex: i.Index}
 	for range n {
-		if err := unix.Sendto(fd, frame, 0, to); err != nil && err != unix.ENOBUFS {
+		if err := unix.Sendto(fd, frame, 0, to); err != nil && !errors.Is(err, unix.ENOBUFS) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -170,7 +171,7 @@ func (r *ring) drain(fn func([]byte) error) error {
 func (r *ring) wait(d time.Duration) error {
 	fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
 	_, err := unix.Poll(fds, int(d.Milliseconds())+1)
-	if err != nil && err != unix.EINTR {
+	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	if fds[0].Revents&unix.POLLERR != 0 { // a device went down; the socket goes on

@@ -124,7 +124,7 @@ func (p *parser) address4(q qual, t token) pred {
 		return always{}
 	}
 	mask := ^uint32(0) << (32 - bits)
-	if explicit, masked := p.mask(q, t, 32); masked {
+	if explicit, masked := p.mask(q, t); masked {
 		if mask = explicit; addr&^mask != 0 {
 			p.fail(t.pos, "bits are set outside the mask; is the mask right?")
 		}
@@ -133,9 +133,9 @@ func (p *parser) address4(q qual, t token) pred {
 }
 
 // mask reads "/BITS" or "mask ADDR" after an IPv4 network.
-func (p *parser) mask(q qual, t token, width int) (uint32, bool) {
+func (p *parser) mask(q qual, t token) (uint32, bool) {
 	if p.accept("/") {
-		return ^uint32(0) << (32 - p.prefix(q, t, width)), true
+		return ^uint32(0) << (32 - p.prefix(q, t, 32)), true
 	}
 	if !p.peek().is("mask") {
 		return 0, false
