@@ -79,12 +79,12 @@ func overflow(machines *kernel.Machines, s kernel.Space, set, limit sdk.CounterS
 		return sdk.Finding{}, false
 	}
 	f := sdk.Finding{Params: map[string]any{
-		"overflows": overflows, "drops": drops, "seconds": round1(set.Values[listenOverflows].Seconds),
+		"overflows": overflows, "drops": drops, "seconds": kernel.Tenths(set.Values[listenOverflows].Seconds),
 		"ports": "?", "somaxconn": "?", "node": s.Node,
 	}}
 	var at int64
 	f.Subject, f.Owner, at = machines.Who(s)
-	f.Params["where"] = whereText(f.Subject)
+	f.Params["where"] = kernel.NameOf(f.Subject)
 	f.Params["namespace"], f.Params["name"] = f.Subject.Namespace, f.Subject.Name
 	f.Evidence = set.Evidence(listenOverflows, listenDrops)
 	if v, ok := limit.Last(somaxconn); ok {
@@ -145,14 +145,4 @@ func pick(sockets []sdk.Row[kernel.Socket], want func(kernel.Socket) bool) []sdk
 	}
 	slices.SortStableFunc(rows, func(a, b sdk.Row[kernel.Socket]) int { return cmp.Compare(b.V.Rqueue, a.V.Rqueue) })
 	return rows
-}
-
-func round1(v float64) float64 { return float64(int64(v*10+0.5)) / 10 }
-
-// whereText names a subject within a sentence, the same in every language.
-func whereText(s sdk.Subject) string {
-	if s.Namespace == "" {
-		return s.Kind + " " + s.Name
-	}
-	return s.Kind + " " + s.Namespace + "/" + s.Name
 }

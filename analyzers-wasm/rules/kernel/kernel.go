@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/rules/kube"
@@ -194,3 +195,14 @@ func (m *Machines) SpacesOfPods() map[string]Space {
 	}
 	return byUID
 }
+
+// NameOf names a subject within a sentence, the same in every language.
+func NameOf(s sdk.Subject) string {
+	if s.Namespace == "" {
+		return s.Kind + " " + s.Name
+	}
+	return s.Kind + " " + s.Namespace + "/" + s.Name
+}
+
+// Tenths rounds to one digit after the point.
+func Tenths(v float64) float64 { return math.Round(v*10) / 10 }

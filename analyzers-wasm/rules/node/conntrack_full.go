@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -107,7 +106,7 @@ func (t *table) finding(machines *kernel.Machines) (sdk.Finding, bool) {
 	}
 	f := sdk.Finding{Params: map[string]any{
 		"count": count, "max": limit, "percent": int(percent), "drop": drop, "early": early,
-		"seconds": round1(t.set.Values[ctDrop].Seconds), "node": t.space.Node, "lines": len(t.full),
+		"seconds": kernel.Tenths(t.set.Values[ctDrop].Seconds), "node": t.space.Node, "lines": len(t.full),
 	}}
 	switch {
 	case drop > 0 || len(t.full) > 0:
@@ -123,7 +122,7 @@ func (t *table) finding(machines *kernel.Machines) (sdk.Finding, bool) {
 	}
 	var at int64
 	f.Subject, f.Owner, at = machines.Who(t.space)
-	f.Params["where"] = whereText(f.Subject)
+	f.Params["where"] = kernel.NameOf(f.Subject)
 	f.Evidence = t.set.Evidence(ctCount, ctMax, ctDrop, ctEarly)
 	for _, row := range t.full {
 		f.Evidence = append(f.Evidence, sdk.At(row))
@@ -135,12 +134,4 @@ func (t *table) finding(machines *kernel.Machines) (sdk.Finding, bool) {
 		f.LastSeen = t.last.UTC().Format(time.RFC3339)
 	}
 	return f, true
-}
-
-// whereText names a subject within a sentence, the same in every language.
-func whereText(s sdk.Subject) string {
-	if s.Namespace == "" {
-		return fmt.Sprintf("%s %s", s.Kind, s.Name)
-	}
-	return fmt.Sprintf("%s %s/%s", s.Kind, s.Namespace, s.Name)
 }

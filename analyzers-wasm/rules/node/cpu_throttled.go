@@ -64,7 +64,7 @@ func throttledFinding(in *sdk.Input, p kernel.CgroupPair) sdk.Finding {
 	f := sdk.Finding{
 		Params: map[string]any{
 			"percent": int(math.Round(float64(stopped) * 100 / float64(periods))), "periods": periods, "throttled": stopped,
-			"seconds": round1(seconds), "stoppedSeconds": round1(float64(b.ThrottledUsec-a.ThrottledUsec) / 1e6),
+			"seconds": kernel.Tenths(seconds), "stoppedSeconds": kernel.Tenths(float64(b.ThrottledUsec-a.ThrottledUsec) / 1e6),
 			"limit": limitText(b.QuotaUsec, b.PeriodUsec), "used": "?", "node": p.Last.V.Node,
 		},
 		Evidence: []sdk.Evidence{{At: p.First.At}, {At: p.Last.At, Delta: &stopped, Seconds: seconds}},
@@ -100,5 +100,3 @@ func limitText(quota, period int64) string {
 	}
 	return fmt.Sprintf("%.2f", float64(quota)/float64(period))
 }
-
-func round1(v float64) float64 { return math.Round(v*10) / 10 }
