@@ -124,3 +124,11 @@ func (e *DamageError) Unwrap() error { return e.Err }
 func damaged(part, format string, args ...any) error {
 	return &DamageError{Part: part, Err: fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))}
 }
+
+// inPart names the part, unless the error does so already.
+func inPart(part string, err error) error {
+	if d := (*DamageError)(nil); errors.As(err, &d) {
+		return err
+	}
+	return &DamageError{Part: part, Err: err}
+}

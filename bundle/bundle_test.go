@@ -27,8 +27,9 @@ func withLarge() map[string]string {
 func checkContents(t *testing.T, r *Reader, files map[string]string) {
 	t.Helper()
 	var names []string
+	total := 0
 	for name, want := range files {
-		names = append(names, name)
+		names, total = append(names, name), total+len(want)
 		got, err := fs.ReadFile(r, name)
 		if err != nil {
 			t.Errorf("read: %v", err)
@@ -39,8 +40,10 @@ func checkContents(t *testing.T, r *Reader, files map[string]string) {
 	if len(r.Files()) != len(files) {
 		t.Errorf("%d entries, %d put", len(r.Files()), len(files))
 	}
-	if err := fstest.TestFS(r, names...); err != nil {
-		t.Error(err)
+	if total < 1<<20 { // it reads byte by byte
+		if err := fstest.TestFS(r, names...); err != nil {
+			t.Error(err)
+		}
 	}
 	if err := r.Verify(t.Context(), nil); err != nil {
 		t.Errorf("verify: %v", err)

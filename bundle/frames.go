@@ -14,8 +14,8 @@ import (
 // Frames takes the finished frames of a [Fragment], whose maker is not
 // trusted: every frame is decoded once under the limits of the format, hashes
 // are computed again, tar headers must be those that the index lines stand
-// for, and paths must lie below one of the prefixes, which are folders. Frames
-// are then stored as they came.
+// for, and paths must lie below one of the prefixes: a folder, or, when it ends
+// in __, the beginning of a file's name. Frames are then stored as they came.
 //
 // Each group is taken as a whole or not at all. The first bad one ends the
 // call, and so does a stream without its end mark (ErrTruncated); good groups
@@ -184,10 +184,16 @@ func (g *group) check(dec *zstd.Decoder, header func(string, int64) []byte, pref
 	return nil
 }
 
-// below says whether path lies in one of the folders.
-func below(folders []string, path string) bool {
-	for _, f := range folders {
-		if f = strings.TrimSuffix(f, "/"); f != "" && strings.HasPrefix(path, f+"/") {
+// below says whether path lies below one of the prefixes.
+func below(prefixes []string, path string) bool {
+	for _, p := range prefixes {
+		if strings.HasSuffix(p, "__") {
+			if name, ok := strings.CutPrefix(path, p); ok && !strings.Contains(name, "/") {
+				return true
+			}
+			continue
+		}
+		if p = strings.TrimSuffix(p, "/"); p != "" && strings.HasPrefix(path, p+"/") {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -183,8 +184,11 @@ func (t *tailFrames) readMembers() error {
 	if err != nil {
 		return &DamageError{Part: "end of archive", Err: err}
 	}
-	if !bytes.Equal(eoa, storedFrame(make([]byte, 2*block))) || t.frames[n-1].size != 2*block {
+	if !bytes.Equal(eoa, storedFrame(make([]byte, 2*block))) {
 		return damaged("end of archive", "not two blocks of zeros")
+	}
+	if t.frames[n-1].size != 2*block {
+		return damaged("seek table", "it gives the end of archive %d bytes", t.frames[n-1].size)
 	}
 	if t.seal, t.name, err = t.member(n-2, maxSeal); err != nil {
 		return &DamageError{Part: "signature", Err: asSignature(err)}
@@ -238,19 +242,25 @@ func (t *tailFrames) checkSeal(trust Verifier) (m *Manifest, err error) {
 		return nil, err
 	}
 	n := len(t.frames)
-	if !t.same(n-2, memberStream(m, t.name, t.seal)) {
-		return nil, &DamageError{Part: "signature", Err: fmt.Errorf("%w: its frame is not the canonical one", ErrSignature)}
+	if err := t.rebuild(n-2, "signature", memberStream(m, t.name, t.seal)); err != nil {
+		return nil, err
 	}
-	if !t.same(n-3, memberStream(m, nameManifest, t.manifest)) {
-		return nil, damaged("manifest", "its frame is not the canonical one")
-	}
-	return m, nil
+	return m, t.rebuild(n-3, "manifest", memberStream(m, nameManifest, t.manifest))
 }
 
-// same says whether frame i is the stored frame of stream, in the seek table too.
-func (t *tailFrames) same(i int, stream []byte) bool {
+// rebuild says whether frame i is the stored frame of stream, in the seek table too.
+func (t *tailFrames) rebuild(i int, part string, stream []byte) error {
 	f, err := t.frame(i, storedSize(len(stream)))
-	return err == nil && bytes.Equal(f, storedFrame(stream)) && t.frames[i].size == uint32(len(stream))
+	if err != nil {
+		return &DamageError{Part: part, Err: err}
+	}
+	if !bytes.Equal(f, storedFrame(stream)) {
+		return damaged(part, "its frame is not the canonical one")
+	}
+	if t.frames[i].size != uint32(len(stream)) {
+		return damaged("seek table", "it gives the %s %d bytes", part, t.frames[i].size)
+	}
+	return nil
 }
 
 // checkDigest is checkSeal for an unsigned bundle.
@@ -304,15 +314,9 @@ func (r *Reader) chunkAt(off int64) int {
 // load gives the content of data frame i: read, hash compared, decompressed.
 // It must not be changed.
 func (r *Reader) load(i int) ([]byte, error) {
-	r.mu.Lock()
-	for at := range r.cache {
-		if c := r.cache[at]; c.chunk == i {
-			r.cache = append(append(r.cache[:at:at], r.cache[at+1:]...), c)
-			r.mu.Unlock()
-			return c.data, nil
-		}
+	if data, ok := r.cached(i); ok {
+		return data, nil
 	}
-	r.mu.Unlock()
 	data, err := r.decode(i, nil)
 	if err != nil {
 		return nil, err
@@ -320,10 +324,24 @@ func (r *Reader) load(i int) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.cache) == cacheFrames {
-		r.cache = append(r.cache[:0:0], r.cache[1:]...)
+		r.cache = slices.Delete(r.cache, 0, 1)
 	}
 	r.cache = append(r.cache, cached{i, data})
 	return data, nil
+}
+
+// cached gives a frame that was read lately, and makes it the latest.
+func (r *Reader) cached(i int) ([]byte, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at := len(r.cache) - 1; at >= 0; at-- {
+		if c := r.cache[at]; c.chunk == i {
+			copy(r.cache[at:], r.cache[at+1:])
+			r.cache[len(r.cache)-1] = c
+			return c.data, true
+		}
+	}
+	return nil, false
 }
 
 // decode reads data frame i past the cache, into dst if that is large enough.

@@ -19,7 +19,7 @@ func (r *Reader) readIndex(t *tailFrames) error {
 	}
 	parts, err := r.decodeIndex(t, first)
 	if err != nil {
-		return &DamageError{Part: "index", Err: err}
+		return inPart("index", err)
 	}
 	n := 0
 	for _, p := range parts {
@@ -67,10 +67,10 @@ func (t *tailFrames) checkFrames(m *Manifest) (int, error) {
 	if err != nil {
 		return 0, &DamageError{Part: "provenance", Err: err}
 	}
-	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], m.Provenance.SHA256) || !t.same(len(t.frames)-rest, memberStream(m, nameProvenance, body)) {
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], m.Provenance.SHA256) {
 		return 0, damaged("provenance", "not the one that the manifest stands for")
 	}
-	return first, nil
+	return first, t.rebuild(len(t.frames)-rest, "provenance", memberStream(m, nameProvenance, body))
 }
 
 // decodeIndex compares the hash of the index, then decodes and parses its
@@ -115,8 +115,8 @@ func (r *Reader) decodeIndex(t *tailFrames, first int) ([]indexPart, error) {
 // decodePart decodes one frame of the index: the first has the tar header
 // before its lines, the last the padding behind them.
 func (r *Reader) decodePart(packed []byte, e extent, first, last bool) (indexPart, error) {
-	if e.size > MaxFrame {
-		return indexPart{}, fmt.Errorf("%w: frame of %d bytes", ErrTooLarge, e.size)
+	if err := checkFrame(packed, int(e.size)); err != nil || e.size > MaxFrame { // its hash holds
+		return indexPart{}, damaged("seek table", "it gives a frame of the index %d bytes", e.size)
 	}
 	text, err := decodeFrame(r.dec, packed, int(e.size), nil)
 	if err != nil {
