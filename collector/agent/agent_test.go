@@ -46,7 +46,7 @@ func testPlan() Plan {
 }
 
 func work1(_ context.Context, p Plan, s Session) (End, error) {
-	s.Progress(collector.Progress{Phase: "nodes", Done: 1, Note: "half\x1b[31m"})
+	s.Progress(collector.Progress{Phase: "captures", Done: 1, Note: "half\x1b[31m"})
 	if _, err := s.Frames().Write(bytes.Repeat([]byte("frame"), 100_000)); err != nil {
 		return End{}, err
 	}

@@ -150,8 +150,13 @@ func (r *router) ownSource(s string) bool {
 	return false
 }
 
+// below says whether path is, or lies below, one of the prefixes: folders, or,
+// ending in __, beginnings of file names.
 func below(prefixes []string, path string) bool {
 	for _, p := range prefixes {
+		if strings.HasSuffix(p, "__") && strings.HasPrefix(path, p) && !strings.Contains(path[len(p):], "/") {
+			return true
+		}
 		if path == strings.TrimSuffix(p, "/") || strings.HasPrefix(path, strings.TrimSuffix(p, "/")+"/") {
 			return true
 		}
@@ -161,11 +166,12 @@ func below(prefixes []string, path string) bool {
 
 func (r *router) report(p collector.Progress) {
 	r.progress++
-	if r.progress > maxProgress || p.Phase != "nodes" && p.Phase != "captures" {
+	if r.progress > maxProgress || p.Phase != "captures" {
 		return
 	}
 	p.Note = clean(p.Note, 200)
 	p.Done, p.Total, p.Bytes = max(p.Done, 0), max(p.Total, 0), max(p.Bytes, 0)
+	p.Phase += " " + r.plan.Node // each node counts for itself
 	r.out.Progress(p)
 }
 
