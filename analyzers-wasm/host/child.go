@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,8 @@ func (c *child) do(cmd command) (e ending) {
 // compile; a rewrite of the module, for metering, belongs between them.
 func (c *child) prepare(ctx context.Context) ending {
 	wasm := make([]byte, c.s.ModuleSize)
-	if _, err := io.ReadFull(os.NewFile(c.s.Module, "module"), wasm); err != nil {
+	// By offset: a second child shares the place in the file with the first.
+	if _, err := io.ReadFull(io.NewSectionReader(os.NewFile(c.s.Module, "module"), 0, c.s.ModuleSize), wasm); err != nil {
 		return ending{abi.ModuleFailed, "read the module: " + err.Error()}
 	}
 	o, err := inspect(wasm)
@@ -120,11 +122,17 @@ func (c *child) prepare(ctx context.Context) ending {
 			return ending{abi.ModuleRefused, fmt.Sprintf("imports %s.%s, which does not exist", wasiModule, input.Clean(name))}
 		}
 	}
-	if _, err := c.engine.InstantiateModule(ctx, wasi, wazero.NewModuleConfig()); err != nil {
-		return ending{abi.ModuleFailed, "WASI: " + err.Error()}
-	}
 	if c.program, err = c.engine.CompileModule(ctx, wasm); err != nil {
 		return ending{abi.ModuleRefused, shortReason(err.Error())}
+	}
+	for _, f := range c.program.ImportedFunctions() {
+		_, name, _ := f.Import()
+		if has := wasi.ExportedFunctions()[name]; !slices.Equal(f.ParamTypes(), has.ParamTypes()) || !slices.Equal(f.ResultTypes(), has.ResultTypes()) {
+			return ending{abi.ModuleRefused, fmt.Sprintf("imports %s.%s with the wrong parameters", wasiModule, name)}
+		}
+	}
+	if _, err := c.engine.InstantiateModule(ctx, wasi, wazero.NewModuleConfig()); err != nil {
+		return ending{abi.ModuleFailed, "WASI: " + err.Error()}
 	}
 	runtime.GC()
 	debug.FreeOSMemory() // compiling leaves garbage that would count against the guest
@@ -161,13 +169,13 @@ func (c *child) ending(err error) ending {
 	var exit *sys.ExitError
 	switch {
 	case c.memory.denied > 0:
-		return ending{abi.ModuleMemory, fmt.Sprintf("wanted %d MiB of memory; it may have %d", c.memory.denied>>20, len(c.memory.buf)>>20)}
+		return ending{abi.ModuleMemory, fmt.Sprintf("wanted %d MiB of memory; it may have %d", (c.memory.denied+1<<20-1)>>20, len(c.memory.buf)>>20)}
 	case err == nil, errors.As(err, &exit) && exit.ExitCode() == 0:
 		return ending{Status: abi.ModuleOK}
 	case exit != nil:
 		return ending{abi.ModuleFailed, fmt.Sprintf("exit code %d", exit.ExitCode())}
 	}
-	return ending{abi.ModuleFailed, shortReason(err.Error())}
+	return ending{abi.ModuleFailed, strings.TrimPrefix(shortReason(err.Error()), "module[] ")}
 }
 
 // shortReason is the first line of an engine's error, bounded.

@@ -20,11 +20,17 @@ import (
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
-const childVerb = "sandbox-child"
+const (
+	childVerb  = "sandbox-child"
+	parentVerb = "sandbox-parent"
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == childVerb {
 		os.Exit(Child(os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == parentVerb {
+		parent()
 	}
 	os.Exit(m.Run())
 }

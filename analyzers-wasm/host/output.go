@@ -81,7 +81,11 @@ func (p *outputParser) line(line []byte, nr int) error {
 		Fact    *json.RawMessage `json:"fact"`
 	}
 	if err := json.Unmarshal(line, &kind); err != nil {
-		return fmt.Errorf("not a JSON object: %w", err)
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return fmt.Errorf("not a JSON object: %w", err)
+		}
+		return errors.New("not a JSON object")
 	}
 	switch {
 	case kind.Outcome != nil:

@@ -51,7 +51,7 @@ func cpuExhausted(s *os.ProcessState, limit time.Duration) bool {
 	if !ok || !ws.Signaled() {
 		return false
 	}
-	return ws.Signal() == syscall.SIGXCPU || ws.Signal() == syscall.SIGKILL && s.UserTime()+s.SystemTime() >= limit
+	return ws.Signal() == syscall.SIGXCPU || ws.Signal() == syscall.SIGKILL && s.UserTime()+s.SystemTime() >= limit*9/10
 }
 
 // limitSelf is called by the child before it reads anything of a module.

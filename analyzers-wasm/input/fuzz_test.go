@@ -1,0 +1,187 @@
+package input
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/casefile-io/casefile/sdk/abi"
+)
+
+// FuzzFields: a path that is taken can be used for projecting.
+func FuzzFields(f *testing.F) {
+	for _, s := range []string{"metadata.name", "a[].{b,c.d[]}", `a."b.c"`, `a."\u00e9"`, "a.{b,{c}}", "a[][].b", `"_at"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		want, err := parseFields([]string{path})
+		if err != nil {
+			return
+		}
+		s := newShape(want)
+		var d document
+		if err := d.parse([]byte(`{"a":[{"b":1},[2]],"metadata":{"name":"x"}}`), s); err != nil {
+			t.Fatal(err)
+		}
+		row := append(newPicker(want, s).row([]byte(`{"_at":1`), &d), '}')
+		if !json.Valid(row) {
+			t.Errorf("%q gives %s", path, row)
+		}
+	})
+}
+
+// FuzzGlob: matching ends, and agrees with itself about what lies above.
+func FuzzGlob(f *testing.F) {
+	f.Add("nodes/**/1/net/*.ndjson", "nodes/n1/netns/4/1/net/a.ndjson")
+	f.Add("a/*b*c?", "a/bbbc")
+	f.Add("**/a/**/b/**", "a/b/a/b")
+	f.Fuzz(func(t *testing.T, glob, path string) {
+		g, err := ParseGlob(glob)
+		if err != nil || len(path) > 4096 {
+			return
+		}
+		if g.Match(path) {
+			for p := path; p != ""; p = p[:max(strings.LastIndexByte(p, '/'), 0)] {
+				if !g.MatchAbove(p) {
+					t.Errorf("%s matches %s but nothing below %s", glob, path, p)
+				}
+			}
+		}
+	})
+}
+
+// FuzzProject holds the projection against encoding/json: the same lines are
+// taken, and the same values come out.
+func FuzzProject(f *testing.F) {
+	for _, s := range []string{
+		`{"a":{"b":1,"c":[{"d":"x"},{"d":""},{}]},"e":12345678901234567890}`, `{"a":null,"e":[]}`, `{"a":{"b":-0.0e5}}`, `{"\u0061":{"b":2}}`,
+		`{"a":[1,2]}`, "{\"e\":\"\u2028\"}", `{"e":"\ud800"}`, `{"a":{"b":1},"a":{"b":2}}`, `{"e":{"x":[1,{"y":null}]}} `, `{} {}`, `{"e":01}`, `[]`, "{\"e\":\"\xff\"}",
+	} {
+		f.Add([]byte(s))
+	}
+	want, err := parseFields([]string{"a.b", "a.c[].d", "e"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	s := newShape(want)
+	p := newPicker(want, s)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var d document
+		err := d.parse(line, s)
+		var doc map[string]any
+		dec := json.NewDecoder(bytes.NewReader(line))
+		dec.UseNumber()
+		valid := validText(line) && json.Valid(line) && dec.Decode(&doc) == nil && doc != nil
+		if (err == nil) != valid {
+			if bytes.Count(line, []byte("["))+bytes.Count(line, []byte("{")) > maxDepth {
+				return // nested deeper than we go
+			}
+			t.Fatalf("%q: %v, encoding/json says %v", line, err, valid)
+		}
+		if err != nil {
+			return
+		}
+		row := append(p.row([]byte(`{"_at":1`), &d), '}')
+		got := map[string]any{}
+		dec = json.NewDecoder(bytes.NewReader(row))
+		dec.UseNumber()
+		if err := dec.Decode(&got); err != nil || !json.Valid(row) {
+			t.Fatalf("%q gives %q: %v", line, row, err)
+		}
+		if e, ok := got["e"]; ok && !reflect.DeepEqual(e, doc["e"]) {
+			t.Errorf("%q: e is %v, want %v", line, e, doc["e"])
+		}
+		if a, ok := doc["a"].(map[string]any); ok {
+			if g, _ := got["a"].(map[string]any); g["b"] != nil && !reflect.DeepEqual(g["b"], a["b"]) {
+				t.Errorf("%q: a.b is %v, want %v", line, g["b"], a["b"])
+			}
+		}
+	})
+}
+
+// FuzzKernel: no kernel text breaks the readers.
+func FuzzKernel(f *testing.F) {
+	f.Add("proc/net/netstat", []byte("TcpExt: a b\nTcpExt: 1 2\n"))
+	f.Add("proc/net/stat/nf_conntrack", []byte("entries drop\n0000000a ffffffff\n0000000a 7fffffffffffffff\n"))
+	f.Add("proc/net/softnet_stat", []byte("00000001 7fffffffffffffff 3\n1 7fffffffffffffff 2\n"))
+	f.Add("proc/net/sockstat", []byte("TCP: inuse 5 orphan\n"))
+	f.Add("proc/net/snmp6", []byte("a 1\n"))
+	f.Add("proc/sys/net/x", []byte("17\n"))
+	f.Fuzz(func(t *testing.T, path string, text []byte) {
+		lines := bytes.Count(text, []byte("\n")) + 1
+		for key, r := range parseTable(path, text) {
+			if r.line < 1 || r.line > lines {
+				t.Errorf("%s: line %d of %d", key, r.line, lines)
+			}
+		}
+	})
+}
+
+// podLines are like what an API server lists: much of it nobody asks for.
+func podLines(n int) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&b, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-%d","namespace":"app-%d","uid":"0f8a-%d","labels":{"app.kubernetes.io/name":"web","pod-template-hash":"abc"},"annotations":{"note":%q}},`, i, i%50, i, strings.Repeat("some text ", 40))
+		fmt.Fprintf(&b, `"spec":{"nodeName":"n%d","containers":[{"name":"c","image":"registry/web:1","env":[%s{"name":"LAST","value":"x"}],"resources":{"limits":{"cpu":"1","memory":"1Gi"}}}]},`, i%100, strings.Repeat(`{"name":"A_VARIABLE","value":"and its value, of some length"},`, 60))
+		fmt.Fprintf(&b, `"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[%s{"type":"Ready","status":"True"}],"containerStatuses":[{"name":"c","restartCount":%d,"ready":true,"lastState":{"terminated":{"reason":"OOMKilled","exitCode":137}}}]}}`+"\n",
+			strings.Repeat(`{"type":"Initialized","status":"True","lastTransitionTime":"2026-01-02T03:04:05Z"},`, 4), i%9)
+	}
+	return b.Bytes()
+}
+
+var podFields = []string{"metadata.{namespace,name}", "spec.nodeName", "status.phase", "status.containerStatuses[].{name,restartCount,lastState.terminated.{reason,exitCode}}"}
+
+func BenchmarkProject(b *testing.B) {
+	text := podLines(4000)
+	bundle := fstest.MapFS{"cluster/resources/core/v1/pods/a.ndjson": {Data: text}}
+	for _, modules := range []int{1, 4} {
+		b.Run(fmt.Sprintf("modules=%d", modules), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				var reqs []Request
+				for range modules {
+					reqs = append(reqs, Request{Inputs: []abi.Input{{Name: "pods", Resource: "v1/pods", Fields: podFields}}, Spool: &memSpool{}})
+				}
+				if ps, err := Project(context.Background(), bundle, reqs, Limits{}); err != nil || ps[0].Index()["pods"].Rows != 4000 {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecode is the peer: encoding/json into a struct of the same fields.
+func BenchmarkDecode(b *testing.B) {
+	text := podLines(4000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		for dec.More() {
+			var pod struct {
+				Metadata struct{ Namespace, Name string }
+				Spec     struct{ NodeName string }
+				Status   struct {
+					Phase             string
+					ContainerStatuses []struct {
+						Name         string
+						RestartCount int
+						LastState    struct {
+							Terminated struct {
+								Reason   string
+								ExitCode int
+							}
+						}
+					}
+				}
+			}
+			if err := dec.Decode(&pod); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
