@@ -33,13 +33,15 @@ func knownText(name, ext string) bool {
 		(strings.Contains(name, "/proc/") || strings.Contains(name, "/sys/"))
 }
 
-// hintOf gives the kind that a path below cluster/resources says its objects
-// are of, in case they do not say so themselves.
+// hintOf gives the kind that a path below cluster/resources or cluster/tables
+// says its objects are of, in case they do not say so themselves.
 func hintOf(name string) string {
 	switch {
-	case strings.HasPrefix(name, "cluster/resources/core/v1/secrets/"):
+	case !strings.HasPrefix(name, "cluster/"):
+		return ""
+	case strings.Contains(name, "/core/v1/secrets/"):
 		return kindSecret
-	case strings.HasPrefix(name, "cluster/resources/core/v1/configmaps/"):
+	case strings.Contains(name, "/core/v1/configmaps/"):
 		return kindConfigMap
 	}
 	return ""
