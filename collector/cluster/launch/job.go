@@ -30,6 +30,7 @@ const (
 
 const (
 	deadlineSlack = 60 * time.Second // the Job outlives the work by this
+	startSlack    = 30 * time.Second // the same for the start
 	timeToLive    = 60               // seconds from the Job's end to its removal
 	memoryLimit   = "256Mi"          // packet rings count too
 	spoolLimit    = "1Gi"
@@ -60,6 +61,9 @@ func containerName(i int) string { return "agent-" + string(rune('a'+i)) }
 // job describes the Job that runs the agent on a node. It asks for no cpu and
 // memory, so that a full node takes it, and has no priority class, so that it
 // pushes nothing out; what it may use is bounded.
+//
+// Until a container runs its deadline is short, so that a Job whose image is
+// missing does not stay for long when the command line is killed meanwhile.
 func (l *Launcher) job(node string, r rung) *batchv1.Job {
 	labels := maps.Clone(l.opts.Labels)
 	if labels == nil {
@@ -87,11 +91,30 @@ func (l *Launcher) job(node string, r rung) *batchv1.Job {
 		ObjectMeta: metav1.ObjectMeta{Name: jobName(l.opts.RunID, node), Namespace: l.opts.Namespace, Labels: labels, Annotations: notes},
 		Spec: batchv1.JobSpec{
 			BackoffLimit:            ptr(int32(0)),
-			ActiveDeadlineSeconds:   ptr(int64((l.opts.Timeout + deadlineSlack) / time.Second)),
+			ActiveDeadlineSeconds:   ptr(l.deadline(r)),
 			TTLSecondsAfterFinished: ptr(int32(timeToLive)),
 			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: notes}, Spec: spec},
 		},
 	}
+}
+
+// deadline is the Job's first one, in seconds.
+func (l *Launcher) deadline(r rung) int64 {
+	if l.fixed.Load() {
+		return l.fullDeadline()
+	}
+	return min(int64((l.startLimit(r)+startSlack)/time.Second), l.fullDeadline())
+}
+
+// fullDeadline is the one of a Job whose agent runs.
+func (l *Launcher) fullDeadline() int64 { return int64((l.opts.Timeout + deadlineSlack) / time.Second) }
+
+// startLimit is how long a node may take to run the agent.
+func (l *Launcher) startLimit(r rung) time.Duration {
+	if r.pull == corev1.PullNever {
+		return min(l.opts.Start, localStart)
+	}
+	return l.opts.Start
 }
 
 func container(name, image string, r rung) corev1.Container {

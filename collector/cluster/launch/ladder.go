@@ -178,12 +178,7 @@ func (l *Launcher) allowed(ctx context.Context) error {
 		{Verb: "create", Group: "batch", Resource: "jobs"}, {Verb: "delete", Group: "batch", Resource: "jobs"},
 		{Verb: "list", Resource: "pods"}, {Verb: "create", Resource: "pods", Subresource: "exec"},
 	} {
-		a.Namespace = l.opts.Namespace
-		ctx, cancel := call(ctx)
-		r, err := l.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
-			&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}, metav1.CreateOptions{})
-		cancel()
-		if err == nil && !r.Status.Allowed { // who cannot ask finds out by trying
+		if !l.may(ctx, a) {
 			missing = append(missing, strings.TrimSuffix(a.Verb+" "+a.Resource+"/"+a.Subresource, "/"))
 		}
 	}
@@ -191,7 +186,19 @@ func (l *Launcher) allowed(ctx context.Context) error {
 		return denied("you may not %s in namespace %s; ask for the rights that casefile plan --rbac prints, or name another namespace with --agent-namespace, or leave the nodes out with --nodes none",
 			strings.Join(missing, ", "), l.opts.Namespace)
 	}
+	l.fixed.Store(!l.may(ctx, authorizationv1.ResourceAttributes{Verb: "patch", Group: "batch", Resource: "jobs"}))
 	return nil
+}
+
+// may asks whether the user may do it in the agents' namespace. Who cannot
+// ask finds out by trying.
+func (l *Launcher) may(ctx context.Context, a authorizationv1.ResourceAttributes) bool {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	a.Namespace = l.opts.Namespace
+	r, err := l.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
+		&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}, metav1.CreateOptions{})
+	return err != nil || r.Status.Allowed
 }
 
 // likely picks the nodes to probe: those first that seem alive.

@@ -81,6 +81,7 @@ type Launcher struct {
 	shells func(context.Context, node) (known, foreign []string, err error) // candidates of the third rung, best first
 
 	touched  atomic.Bool // something may have been created
+	fixed    atomic.Bool // Jobs may not be patched
 	prepare  sync.Once
 	prepared error
 

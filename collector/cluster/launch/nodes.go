@@ -23,6 +23,9 @@ type NodesOptions struct {
 	Ended func(node string, end agent.End)
 }
 
+// endSlack is for the last frames of an agent whose time is over.
+const endSlack = 5 * time.Second
+
 // Nodes makes the collector that holds the conversations with the agents of
 // all plans, one a node, through d: a [Launcher], or a replay. It records one
 // result "node/<name>" for every plan. A d with Prepare and Finish methods
@@ -127,6 +130,7 @@ func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan)
 		res.Status, res.Reason = collector.StatusOf(err), err.Error()
 		return res
 	}
+	plan.TimeoutMS = fit(ctx, plan.TimeoutMS)
 	counted := &counter{ReadWriteCloser: conn}
 	end, err := agent.Converse(ctx, counted, plan, out)
 	res.Bytes = counted.n.Load()
@@ -137,12 +141,28 @@ func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan)
 	return res
 }
 
+// fit shortens an agent's own time-out so that it ends by itself, with what it
+// has, before it is cut off.
+func fit(ctx context.Context, millis int64) int64 {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return millis
+	}
+	left := max(time.Until(end)-endSlack, time.Second).Milliseconds()
+	if millis <= 0 {
+		return left
+	}
+	return min(millis, left)
+}
+
 // outcome is the status of a conversation: what broke off, or what the agent
 // could not do all of, is partial; what cannot be believed has failed.
 func outcome(err error) (collector.Status, string) {
 	switch {
 	case err == nil:
 		return collector.StatusOK, ""
+	case errors.Is(err, agent.ErrProtocol):
+		return collector.StatusFailed, err.Error()
 	case errors.Is(err, agent.ErrIncomplete), errors.Is(err, agent.ErrAgent):
 		if s := collector.StatusOf(err); s != collector.StatusFailed {
 			return s, err.Error()

@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-
-	"github.com/casefile-io/casefile/collector/agent"
 )
 
 // Bounds of --nodes auto.
@@ -134,32 +131,4 @@ func healthy(n *corev1.Node) bool {
 		}
 	}
 	return ready(n) == corev1.ConditionTrue
-}
-
-// PodsByNode turns what the API server knows of pods into what the agents of
-// their nodes want to know.
-func PodsByNode(pods []corev1.Pod) map[string][]agent.Pod {
-	by := map[string][]agent.Pod{}
-	for i := range pods {
-		p := &pods[i]
-		if p.Spec.NodeName == "" || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		a := agent.Pod{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, HostNet: p.Spec.HostNetwork, Containers: map[string]string{}}
-		if mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror != "" {
-			a.UID = mirror // cgroups of a static pod carry the hash of its file
-		}
-		for _, ip := range p.Status.PodIPs {
-			a.IPs = append(a.IPs, ip.IP)
-		}
-		for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses} {
-			for _, c := range list {
-				if _, id, ok := strings.Cut(c.ContainerID, "://"); ok {
-					a.Containers[id] = c.Name
-				}
-			}
-		}
-		by[p.Spec.NodeName] = append(by[p.Spec.NodeName], a)
-	}
-	return by
 }

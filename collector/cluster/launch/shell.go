@@ -37,7 +37,7 @@ exit 4
 const uploadScript = chmodFunc + `d=` + RunDir + ` a=` + shellBinary + `
 cat > $a || exit 5
 x $a || exit 6
-echo "size $(wc -c < $a || busybox wc -c < $a)"
+echo "size $({ wc -c || busybox wc -c; } < $a)"
 $a version || exit 7
 `
 

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -40,7 +41,10 @@ func (l *Launcher) start(ctx context.Context, n node, r rung) (p *pod, running [
 	if err != nil {
 		return nil, nil, err
 	}
-	if running, err = l.await(ctx, n, p, uid); err != nil {
+	if running, err = l.await(ctx, n, p, uid); err == nil {
+		err = l.extend(ctx, p)
+	}
+	if err != nil {
 		l.remove(ctx, p)
 		return nil, nil, err
 	}
@@ -85,10 +89,7 @@ func (l *Launcher) createOnce(ctx context.Context, job *batchv1.Job) (*batchv1.J
 // await polls the Job's pod until a container runs or it is clear that none
 // will.
 func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]string, error) {
-	limit, silent := l.opts.Start, silentLimit
-	if p.rung.pull == corev1.PullNever {
-		limit = min(limit, localStart)
-	}
+	limit, silent := l.startLimit(p.rung), silentLimit
 	if n.unknown {
 		silent = deadSilent
 	}
@@ -119,6 +120,20 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 			return nil, fmt.Errorf("%w within %s: %s%s", ErrNode, limit, state(&last), l.said(ctx, string(last.UID)))
 		}
 	}
+}
+
+// extend gives the Job of a running agent its full deadline.
+func (l *Launcher) extend(ctx context.Context, p *pod) error {
+	if l.fixed.Load() {
+		return nil
+	}
+	ctx, cancel := call(ctx)
+	defer cancel()
+	patch := fmt.Appendf(nil, `{"spec":{"activeDeadlineSeconds":%d}}`, l.fullDeadline())
+	if _, err := l.client.BatchV1().Jobs(l.opts.Namespace).Patch(ctx, p.job, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("%w: extending its Job: %w", ErrNode, err)
+	}
+	return nil
 }
 
 // podOf finds the pod of a Job, or nil.

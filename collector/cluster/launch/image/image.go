@@ -6,6 +6,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,15 +20,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 const (
-	binary  = "casefile-agent" // at the root of the image
-	layout  = `{"imageLayoutVersion":"1.0.0"}`
-	refName = "org.opencontainers.image.ref.name"
-	ctrName = "io.containerd.image.name"
+	binary   = "casefile-agent" // at the root of the image
+	layoutV1 = `{"imageLayoutVersion":"1.0.0"}`
+	refName  = "org.opencontainers.image.ref.name"
+	ctrName  = "io.containerd.image.name"
 )
 
 // Save writes the multi-arch image as a tar that ctr, podman, skopeo and
@@ -44,7 +45,7 @@ func Save(w io.Writer, reference string, agents map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	if err := a.file("oci-layout", []byte(layout)); err != nil {
+	if err := a.file("oci-layout", []byte(layoutV1)); err != nil {
 		return err
 	}
 	if err := a.index(index, tag.Name()); err != nil {
@@ -88,8 +89,13 @@ func variant(arch string, agent []byte) (v1.Image, error) {
 	if err := tw.Close(); err != nil {
 		return nil, err
 	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil },
+		tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.BestCompression))
+	if err != nil {
+		return nil, err
+	}
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err := mutate.Append(img, mutate.Addendum{Layer: static.NewLayer(buf.Bytes(), types.OCIUncompressedLayer),
+	img, err = mutate.Append(img, mutate.Addendum{Layer: layer, MediaType: types.OCILayer,
 		History: v1.History{CreatedBy: "casefile agent image"}})
 	if err != nil {
 		return nil, err
