@@ -73,7 +73,7 @@ func severityStyle(s string) string {
 }
 
 func (p *printer) line(s string) {
-	p.w.WriteString(s) //nolint:errcheck // bufio keeps the error for Flush
+	p.w.WriteString(s)  //nolint:errcheck // bufio keeps the error for Flush
 	p.w.WriteByte('\n') //nolint:errcheck
 }
 

@@ -75,4 +75,6 @@ func nextWord(s string) (word, rest string) {
 }
 
 // isClosing says whether r may not begin a line.
-func isClosing(r rune) bool { return strings.ContainsRune("，。；：、！？）》」』”’", r) }
+func isClosing(r rune) bool {
+	return strings.ContainsRune("，。；：、！？）》」』”’", r)
+}
