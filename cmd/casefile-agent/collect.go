@@ -27,6 +27,7 @@ func collect(ctx context.Context, stdin io.Reader, stdout io.Writer, heartbeat s
 	beNice()
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(50) // a little more work for much less memory
 	p := &pulse{file: heartbeat}
 	p.beat()
 	hello := agent.Hello{Agent: version, Kernel: kernelRelease(), Arch: runtime.GOARCH}

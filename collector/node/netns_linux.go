@@ -141,7 +141,8 @@ func groupNamespaces(procs []process, host uint64, pods []Pod) []Netns {
 	return list
 }
 
-// assign adds what process p says of the namespace that it is in.
+// assign adds what process p says of the namespace that it is in. One that
+// several pods share, such as a nested node's, belongs to none of them.
 func (ns *Netns) assign(p process, byContainer, byUID map[string]*Pod) {
 	if p.containerID != "" {
 		known := false
@@ -151,6 +152,13 @@ func (ns *Netns) assign(p process, byContainer, byUID map[string]*Pod) {
 		if !known {
 			ns.Containers = append(ns.Containers, p.containerID)
 		}
+	}
+	if ns.uid == "" {
+		ns.uid = p.podUID
+	}
+	if ns.shared = ns.shared || p.podUID != "" && p.podUID != ns.uid; ns.shared {
+		ns.PodUID, ns.PodNamespace, ns.PodName = "", "", ""
+		return
 	}
 	pod := byContainer[p.containerID]
 	if pod == nil {

@@ -64,7 +64,9 @@ type Netns struct {
 	PodName      string   `json:"podName,omitempty"`
 	Containers   []string `json:"containers,omitempty"` // 64-hex ids
 
-	pids []int // others in it, should PID end
+	pids   []int  // others in it, should PID end
+	uid    string // of the first pod's cgroup
+	shared bool   // by several pods, so that it is none's own
 }
 
 // New returns the collector of this machine.
