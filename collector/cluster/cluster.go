@@ -42,6 +42,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,6 +126,7 @@ func New(cfg *rest.Config, o Options) (*Cluster, error) {
 			return nil, fmt.Errorf("%q is no namespace name", ns)
 		}
 	}
+	o.Namespaces = slices.Compact(slices.Sorted(slices.Values(o.Namespaces))) // twice would be the same files twice
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}

@@ -158,11 +158,12 @@ func writeField(buf *bytes.Buffer, key string, value json.RawMessage) error {
 	return json.Compact(buf, value)
 }
 
-// without returns the JSON object less some fields, the others in their order.
+// without returns the JSON object less some fields, in whatever case (Go's
+// decoders do not tell cases apart), the others in their order.
 func without(raw json.RawMessage, drop ...string) (json.RawMessage, error) {
 	buf := bytes.NewBufferString("{")
 	err := eachField(raw, func(key string, value json.RawMessage) error {
-		if slices.Contains(drop, key) {
+		if slices.ContainsFunc(drop, func(d string) bool { return strings.EqualFold(d, key) }) {
 			return nil
 		}
 		return writeField(buf, key, value)

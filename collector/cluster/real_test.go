@@ -328,7 +328,7 @@ func sameResources(t *testing.T, a, b *memory) {
 }
 
 func testNamespaces(t *testing.T, api *apitest.Server) {
-	m, rs := run(t, t.Context(), api.Config(apitest.Admin), cluster.Options{Namespaces: []string{"b", "nowhere"}})
+	m, rs := run(t, t.Context(), api.Config(apitest.Admin), cluster.Options{Namespaces: []string{"b", "nowhere", "b"}})
 	for path := range m.files {
 		if base := path[strings.LastIndexByte(path, '/')+1:]; strings.Contains(path, "/resources/") && base != "b.ndjson" && base != "_cluster.ndjson" {
 			t.Errorf("not asked for: %s", path)

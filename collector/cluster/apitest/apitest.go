@@ -63,16 +63,16 @@ type process struct {
 // with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	bin := binaries(t)
+	etcdBinary, apiBinary := Binary(t, "etcd"), Binary(t, "kube-apiserver")
 	dir := t.TempDir()
 	s := &Server{dir: dir, tokens: map[string]string{Admin: secret(t), Limited: secret(t), Nobody: secret(t)}}
 	ports := freePorts(t, 3)
 	etcd, peer := loopback(ports[0]), loopback(ports[1])
-	start(t, dir, filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
+	start(t, dir, etcdBinary, "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
 		"--listen-client-urls", "http://"+etcd, "--advertise-client-urls", "http://"+etcd,
 		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster", "default=http://"+peer)
 	s.URL = "https://" + loopback(ports[2])
-	s.api = start(t, dir, filepath.Join(bin, "kube-apiserver"), "--etcd-servers=http://"+etcd,
+	s.api = start(t, dir, apiBinary, "--etcd-servers=http://"+etcd,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
 		"--cert-dir="+filepath.Join(dir, "certs"), "--service-cluster-ip-range=10.96.0.0/16",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+s.accountKey(t),
@@ -84,8 +84,9 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// binaries finds the folder of the binaries.
-func binaries(t testing.TB) string {
+// Binary finds one of the cluster's binaries, such as "kubectl", or skips the
+// test (fails it when E2E=1).
+func Binary(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("CASEFILE_KUBE_BIN")
 	if dir == "" {
@@ -95,16 +96,15 @@ func binaries(t testing.TB) string {
 		}
 		dir = filepath.Join(root, "bin")
 	}
-	for _, name := range []string{"etcd", "kube-apiserver"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			reason := fmt.Sprintf("no %s in %s: build it with samples/cluster or set CASEFILE_KUBE_BIN", name, dir)
-			if os.Getenv("E2E") == "1" {
-				t.Fatal(reason)
-			}
-			t.Skip(reason)
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		reason := fmt.Sprintf("no %s in %s: build it with samples/cluster or set CASEFILE_KUBE_BIN", name, dir)
+		if os.Getenv("E2E") == "1" {
+			t.Fatal(reason)
 		}
+		t.Skip(reason)
 	}
-	return dir
+	return path
 }
 
 func start(t testing.TB, dir, path string, args ...string) *process {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -264,6 +265,38 @@ func TestAnswers(t *testing.T) {
 	}
 	if code, body := ask(t, h, http.MethodPost, "/api/v1/pods", ""); code != http.StatusMethodNotAllowed || !strings.Contains(body, "read-only") {
 		t.Errorf("POST: %d %s", code, body)
+	}
+}
+
+// TestKubectl asks with the real kubectl, over a port.
+func TestKubectl(t *testing.T) {
+	kubectl := apitest.Binary(t, "kubectl")
+	h, err := serve.New(small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	home := t.TempDir()
+	for _, c := range []struct{ args, want string }{
+		{"get pods -A", "a           p2     0/2"},
+		{"get pods -n a p1", "p1     1/1"},
+		{"get pods -A -l app=x -o name", "pod/p1"},
+		{"get pods -n a -o jsonpath={.items[*].spec.nodeName}", "n1 n2"},
+		{"logs -n a p1", "one\ntwo\n"},
+		{"logs -n a p1 --tail=1", "no stamp"},
+		{"get deployments -A", "Forbidden"},
+		{"api-resources", "deployments"},
+		{"delete pod -n a p1", "read-only"},
+		{"version", "v1.36.3"},
+	} {
+		args := append([]string{"--server", srv.URL, "--cache-dir", home}, strings.Fields(c.args)...)
+		cmd := exec.CommandContext(t.Context(), kubectl, args...)
+		cmd.Env = []string{"HOME=" + home, "KUBECONFIG="}
+		out, _ := cmd.CombinedOutput() // errors are among what is expected
+		if !strings.Contains(string(out), c.want) {
+			t.Errorf("kubectl %s:\n%s\nwant %q", c.args, out, c.want)
+		}
 	}
 }
 
