@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/casefile-io/casefile/sdk/abi"
@@ -54,8 +55,9 @@ func (a Analyzer) Analyze(fsys fs.FS, stdout, stderr io.Writer) error {
 		return err
 	}
 	buf := bufio.NewWriterSize(stdout, 64<<10)
+	left := &room{findings: maxFindings, evidence: maxAllEvidence}
 	for _, r := range a.Rules {
-		out := &Reporter{rule: r.ID, enc: newEncoder(buf), log: stderr}
+		out := &Reporter{rule: r.ID, enc: newEncoder(buf), log: stderr, left: left}
 		o := r.evaluate(&Input{shared: s}, out)
 		if out.err == nil {
 			out.err = out.enc.Encode(o)
@@ -78,9 +80,12 @@ func (r Rule) evaluate(in *Input, out *Reporter) abi.Outcome {
 		err = in.err
 	}
 	if err != nil {
-		o.Reason = err.Error()
+		o.Reason = joinReasons(err.Error())
 	}
 	if out.found > 0 {
+		if out.dropped > 0 {
+			o.Reason = joinReasons(o.Reason, fmt.Sprintf("%d more findings were left out: a module may report %d", out.dropped, maxFindings))
+		}
 		return o
 	}
 	o.Outcome = abi.OutcomeClear
@@ -95,13 +100,20 @@ func (r Rule) evaluate(in *Input, out *Reporter) abi.Outcome {
 		reason, missing := in.Missing(s)
 		if d, _ := s.declare(); missing && !s.optional() {
 			o.Outcome, o.Missing = abi.OutcomeUnknown, appendNew(o.Missing, d.Name)
-			reasons = append(reasons, d.Name+": "+reason)
+			reasons = appendNew(reasons, reason)
 		}
 	}
 	if o.Reason == "" {
-		o.Reason = strings.Join(reasons, "; ")
+		o.Reason = joinReasons(reasons...)
 	}
 	return o
+}
+
+// joinReasons keeps to the length that the host takes.
+func joinReasons(reasons ...string) string {
+	reasons = slices.DeleteFunc(reasons, func(r string) bool { return r == "" })
+	s := strings.Join(reasons, "; ")
+	return strings.ToValidUTF8(s[:min(len(s), maxReason)], "")
 }
 
 func (r Rule) protected(in *Input, out *Reporter) (err error) {
@@ -114,20 +126,42 @@ func (r Rule) protected(in *Input, out *Reporter) (err error) {
 	return r.Run(in, out)
 }
 
+// What a host takes of a module; what is more is left out, and said.
+const (
+	maxFindings    = 10_000
+	maxAllEvidence = 100_000
+	maxEvidence    = 64   // of one finding
+	maxAffected    = 1000 // of one finding
+	maxReason      = 4000
+)
+
+// room is what the rules of a run may still print.
+type room struct{ findings, evidence int }
+
 // Reporter takes what a rule finds.
 type Reporter struct {
 	rule    string
 	enc     *json.Encoder
 	log     io.Writer
+	left    *room
 	found   int
+	dropped int
 	unknown *abi.Outcome
 	err     error // of printing
 }
 
-// Find reports a finding; Rule is filled in.
+// Find reports a finding; Rule is filled in. Of evidence and affected objects
+// the first 64 and 1000 are kept.
 func (o *Reporter) Find(f Finding) {
 	o.found++
 	f.Rule = o.rule
+	f.Evidence, f.Affected = f.Evidence[:min(len(f.Evidence), maxEvidence)], f.Affected[:min(len(f.Affected), maxAffected)]
+	if o.left.findings == 0 || o.left.evidence < len(f.Evidence) {
+		o.dropped++
+		return
+	}
+	o.left.findings--
+	o.left.evidence -= len(f.Evidence)
 	if o.err == nil {
 		o.err = o.enc.Encode(f)
 	}

@@ -149,13 +149,13 @@ func TestOutcomes(t *testing.T) {
 	want := []abi.Outcome{
 		{Rule: "r/clear", Outcome: "clear"},
 		{Rule: "r/found", Outcome: "found", Reason: "late"},
-		{Rule: "r/missing", Outcome: "unknown", Reason: "gone: x: denied", Missing: []string{"gone"}},
+		{Rule: "r/missing", Outcome: "unknown", Reason: "x: denied", Missing: []string{"gone"}},
 		{Rule: "r/optional", Outcome: "clear"},
 		{Rule: "r/error", Outcome: "unknown", Reason: "no"},
 		{Rule: "r/panic", Outcome: "unknown", Reason: "the rule panicked: oh"},
 		{Rule: "r/bad", Outcome: "unknown", Reason: "input bad: unexpected end of JSON input"},
 		{Rule: "r/said", Outcome: "unknown", Reason: "one sample", Missing: []string{"pods"}},
-		{Rule: "r/unlisted", Outcome: "unknown", Reason: "unlisted: unlisted: open in/unlisted.index: file does not exist", Missing: []string{"unlisted"}},
+		{Rule: "r/unlisted", Outcome: "unknown", Reason: "unlisted: open in/unlisted.index: file does not exist", Missing: []string{"unlisted"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -202,6 +202,9 @@ func TestReading(t *testing.T) {
 		}
 		if es := sets[0].Evidence("A", "C", "B"); len(es) != 2 || *es[0].Delta != 3 || es[1].At != 3 {
 			t.Errorf("evidence %+v", es)
+		}
+		if m := sets[0].Moved("A", "B", "C"); len(m) != 1 || m[0] != "A" {
+			t.Error("moved", m)
 		}
 		Memo(in, "k", func(*Input) int { builds++; return 1 })
 		return in.Err()
@@ -251,4 +254,31 @@ func FuzzDecodeRow(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRoom(t *testing.T) {
+	affected := maxAffected + 1
+	many := func(_ *Input, out *Reporter) error {
+		for range maxFindings + 3 {
+			out.Find(Finding{Subject: Subject{Kind: "Pod", Name: "a"}, Evidence: make([]Evidence, 100), Affected: make([]Subject, affected)})
+			affected = 0
+		}
+		return errors.New(strings.Repeat("ü", maxReason))
+	}
+	var out, log bytes.Buffer
+	if err := (Analyzer{Name: "a", Version: "1", Rules: []Rule{rule("r/many", many)}}).Analyze(fstest.MapFS{}, &out, &log); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if want := maxAllEvidence/maxEvidence + 1; len(lines) != want {
+		t.Fatalf("%d lines, want %d", len(lines), want)
+	}
+	var f Finding
+	if err := json.Unmarshal([]byte(lines[0]), &f); err != nil || len(f.Evidence) != maxEvidence || len(f.Affected) != maxAffected {
+		t.Errorf("%d pieces of evidence, %d affected, %v", len(f.Evidence), len(f.Affected), err)
+	}
+	var o abi.Outcome
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &o); err != nil || o.Outcome != "found" || len(o.Reason) > maxReason {
+		t.Errorf("outcome %q with %d bytes of reason, %v", o.Outcome, len(o.Reason), err)
+	}
 }

@@ -165,15 +165,31 @@ func (s CounterSet) Last(name string) (int64, bool) {
 	return c.T0, ok
 }
 
-// Evidence cites the named counters of the set, those that there are.
+// Evidence cites the named counters of the set, those that there are, with
+// how far they moved.
 func (s CounterSet) Evidence(names ...string) []Evidence {
 	var es []Evidence
 	for _, n := range names {
 		if c, ok := s.Values[n]; ok {
-			es = append(es, Evidence{At: c.At, Delta: c.Delta, Seconds: c.Seconds})
+			e := Evidence{At: c.At}
+			if c.Delta != nil && *c.Delta != 0 {
+				e.Delta, e.Seconds = c.Delta, c.Seconds
+			}
+			es = append(es, e)
 		}
 	}
 	return es
+}
+
+// Moved keeps those of the names that changed between the samples.
+func (s CounterSet) Moved(names ...string) []string {
+	var moved []string
+	for _, n := range names {
+		if d, _ := s.Delta(n); d != 0 {
+			moved = append(moved, n)
+		}
+	}
+	return moved
 }
 
 // Sets groups the counters by node and network namespace, in the host's order.

@@ -33,7 +33,6 @@ func All() []sdk.Rule {
 func Analyzer(name, version string) sdk.Analyzer {
 	return sdk.Analyzer{
 		Name: name, Version: version, Rules: All(),
-		Doc:    "Finds what is wrong with pods, Services, DNS, nodes and the network between them.",
-		Limits: sdk.Limits{MemoryMiB: 512},
+		Doc: "Finds what is wrong with pods, Services, DNS, nodes and the network between them.",
 	}
 }

@@ -86,7 +86,7 @@ func overflow(machines *kernel.Machines, s kernel.Space, set, limit sdk.CounterS
 	f.Subject, f.Owner, at = machines.Who(s)
 	f.Params["where"] = kernel.NameOf(f.Subject)
 	f.Params["namespace"], f.Params["name"] = f.Subject.Namespace, f.Subject.Name
-	f.Evidence = set.Evidence(listenOverflows, listenDrops)
+	f.Evidence = set.Evidence(set.Moved(listenOverflows, listenDrops)...)
 	if v, ok := limit.Last(somaxconn); ok {
 		f.Params["somaxconn"] = v
 		f.Evidence = append(f.Evidence, limit.Evidence(somaxconn)...)

@@ -106,11 +106,13 @@ func (t *table) finding(machines *kernel.Machines) (sdk.Finding, bool) {
 	}
 	f := sdk.Finding{Params: map[string]any{
 		"count": count, "max": limit, "percent": int(percent), "drop": drop, "early": early,
-		"seconds": kernel.Tenths(t.set.Values[ctDrop].Seconds), "node": t.space.Node, "lines": len(t.full),
+		"seconds": kernel.Tenths(t.set.Values[ctDrop].Seconds), "node": t.space.Node, "lines": len(t.full), "when": t.last.UTC().Format(time.RFC3339),
 	}}
 	switch {
-	case drop > 0 || len(t.full) > 0:
+	case drop > 0:
 		f.Variant, f.Severity = "dropping", sdk.Critical
+	case len(t.full) > 0:
+		f.Variant, f.Severity = "logged", sdk.Critical
 	case percent >= conntrackCritical:
 		f.Variant, f.Severity = "near-full", sdk.Critical
 	case early > 0:
@@ -123,7 +125,7 @@ func (t *table) finding(machines *kernel.Machines) (sdk.Finding, bool) {
 	var at int64
 	f.Subject, f.Owner, at = machines.Who(t.space)
 	f.Params["where"] = kernel.NameOf(f.Subject)
-	f.Evidence = t.set.Evidence(ctCount, ctMax, ctDrop, ctEarly)
+	f.Evidence = t.set.Evidence(append([]string{ctCount, ctMax}, t.set.Moved(ctDrop, ctEarly)...)...)
 	for _, row := range t.full {
 		f.Evidence = append(f.Evidence, sdk.At(row))
 	}

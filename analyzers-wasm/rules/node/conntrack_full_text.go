@@ -20,6 +20,10 @@ func conntrackFullEN() sdk.Text {
 				Title:   "Connection tracking table is full: new connections are dropped",
 				Message: "{where}: the kernel dropped {drop} packets within {seconds} s because the connection table was full ({count} of {max} entries now, {percent} %; {early} evicted early; {lines} lines \"table full\" in its log).",
 			},
+			"logged": {
+				Title:   "Connection tracking table was full minutes ago",
+				Message: "{where}: the kernel logged that its connection table was full and packets were dropped ({lines} lines in the last 15 minutes, the last at {when}); now {count} of {max} entries are in use ({percent} %).",
+			},
 			"evicting": {
 				Title:   "Connection tracking table is so full that entries are evicted",
 				Message: "{where}: the kernel threw {early} entries out of the connection table early within {seconds} s to make room ({count} of {max} now, {percent} %): those connections may break.",
@@ -54,6 +58,10 @@ func conntrackFullZH() sdk.Text {
 			"dropping": {
 				Title:   "连接跟踪表已满，新连接被丢弃",
 				Message: "{where}：因连接跟踪表已满，内核在 {seconds} 秒内丢弃了 {drop} 个包（当前 {count}/{max} 条，{percent}%；提前淘汰 {early} 条；内核日志中有 {lines} 行 \"table full\"）。",
+			},
+			"logged": {
+				Title:   "连接跟踪表几分钟前曾用满",
+				Message: "{where}：内核日志显示连接跟踪表曾用满并丢包（最近 15 分钟内 {lines} 行，最后一次 {when}）；当前已用 {count}/{max} 条（{percent}%）。",
 			},
 			"evicting": {
 				Title:   "连接跟踪表过满，表项被提前淘汰",

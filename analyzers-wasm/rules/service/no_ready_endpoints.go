@@ -26,11 +26,17 @@ func NoReadyEndpoints() sdk.Rule {
 
 func noReadyEndpoints(in *sdk.Input, out *sdk.Reporter) error {
 	pods, slices := kube.PodsOf(in), kube.SlicesOf(in)
+	_, noSlices := in.Missing(kube.SlicesInput())
+	_, noPods := in.Missing(kube.PodsInput())
 	for svc, at := range kube.ServicesInput().Rows(in) {
 		if len(svc.Spec.Selector) == 0 || svc.Spec.Type == "ExternalName" || svc.IsClusterDNS() {
 			continue
 		}
 		c := examination{svc: svc, at: at, slices: slices.Of(svc), selected: pods.Selected(svc.Metadata.Namespace, svc.Spec.Selector)}
+		if noSlices && (noPods || len(c.selected) > 0) {
+			continue // there may be endpoints that were not collected
+		}
+		c.blind = noPods
 		if f, broken := c.finding(in); broken {
 			out.Find(f)
 		}
@@ -44,6 +50,7 @@ type examination struct {
 	at       int64
 	slices   []sdk.Row[kube.EndpointSlice]
 	selected []kube.PodRow
+	blind    bool // not all pods were collected: what is selected tells no cause
 }
 
 func (x examination) finding(in *sdk.Input) (sdk.Finding, bool) {
@@ -71,6 +78,7 @@ func (x examination) finding(in *sdk.Input) (sdk.Finding, bool) {
 		f.Evidence = append(f.Evidence, sdk.At(s.At))
 	}
 	switch {
+	case x.blind:
 	case len(x.selected) == 0:
 		x.nobody(in, &f)
 	case serving > 0 || ready > 0 && len(unserved) > 0 && x.named():

@@ -70,7 +70,7 @@ func (w *walk) found(node, device string, f sdk.Finding) {
 	f.Params["fragFails"], f.Params["reasmFails"], f.Params["unreachables"] = ff, rf, du
 	if ff+rf+du > 0 {
 		f.Confidence = ""
-		f.Evidence = append(f.Evidence, set.Evidence(fragFails, reasmFails, unreachable)...)
+		f.Evidence = append(f.Evidence, set.Evidence(set.Moved(fragFails, reasmFails, unreachable)...)...)
 	}
 	w.blame(node, device)
 	w.out.Find(f)

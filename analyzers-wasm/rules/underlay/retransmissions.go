@@ -144,7 +144,7 @@ func (s *sender) finding() sdk.Finding {
 		worst = percent(int(again), int(again+fresh))
 		f.Params["again"], f.Params["sent"], f.Params["syn"] = again, again+fresh, syn
 		f.Params["percent"], f.Params["seconds"] = worst, kernel.Tenths(s.set.Values[retransSegs].Seconds)
-		f.Evidence = s.set.Evidence(retransSegs, outSegs, synRetransmits)
+		f.Evidence = s.set.Evidence(s.set.Moved(retransSegs, outSegs, synRetransmits)...)
 	}
 	if len(s.captures) > 0 {
 		f.Variant = "both"
