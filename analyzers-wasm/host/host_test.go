@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -30,25 +31,52 @@ func TestMain(m *testing.M) {
 		os.Exit(Child(os.Stdin, os.Stdout))
 	}
 	if len(os.Args) > 1 && os.Args[1] == parentVerb {
-		parent()
+		parent(os.Args[2:])
 	}
 	os.Exit(m.Run())
 }
 
-var guestWasm = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "guest")
+// build compiles a program of testdata.
+func build(name, goos, goarch string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", name)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, "guest.wasm")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", out, "./testdata/guest")
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
+	out := filepath.Join(dir, name)
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", out, "./testdata/"+name)
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, text)
 	}
 	return os.ReadFile(out)
-})
+}
+
+var (
+	guestWasm   = sync.OnceValues(func() ([]byte, error) { return build("guest", "wasip1", "wasm") })
+	childBinary = sync.OnceValues(func() ([]byte, error) { return build("child", runtime.GOOS, runtime.GOARCH) })
+)
+
+// childCommand is this binary, or one without the race detector.
+func childCommand(t testing.TB) []string {
+	t.Helper()
+	if !raced {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{self, childVerb}
+	}
+	binary, err := childBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "child")
+	if err := os.WriteFile(path, binary, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return []string{path, childVerb}
+}
 
 func guest(t testing.TB) []byte {
 	t.Helper()
@@ -94,12 +122,8 @@ func testBundle() fstest.MapFS {
 
 func testOptions(t testing.TB) Options {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	return Options{
-		Exec: []string{self, childVerb}, MemoryMiB: 64, DescribeTimeout: 30 * time.Second, AnalyzeTimeout: 4 * time.Second,
+		Exec: childCommand(t), MemoryMiB: 64, DescribeTimeout: 30 * time.Second, AnalyzeTimeout: 4 * time.Second,
 		Bundle: testBundle(), BundleID: "id", CaptureTime: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Settings: map[string]string{"k": "v"}, TempDir: t.TempDir(),
 	}

@@ -80,7 +80,7 @@ func TestDiesWithParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, parentVerb)
+	cmd := exec.Command(self, append([]string{parentVerb}, childCommand(t)...)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,10 @@ import (
 )
 
 // parent is a process that runs a module without an end, to be killed.
-func parent() {
-	self, err := os.Executable()
-	if err != nil {
-		os.Exit(1)
-	}
+func parent(child []string) {
 	spin := spec{declare: declares("loop"), analyze: loop()}.bytes()
 	runs := Run(context.Background(), []Module{{Name: "loop", Wasm: spin}}, Options{
-		Exec: []string{self, childVerb}, Bundle: testBundle(), AnalyzeTimeout: time.Hour})
+		Exec: child, Bundle: testBundle(), AnalyzeTimeout: time.Hour})
 	if runs[0].Result.Status != abi.ModuleOK {
 		os.Exit(1)
 	}

@@ -125,10 +125,13 @@ func (c *session) handshake(ctx context.Context, s setup) error {
 	}
 	c.kill(abi.ModuleUnavailable, "it did not start")
 	c.wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
 	if last := firstLine(c.stderr.String()); last != "" {
 		return fmt.Errorf("start the sandbox: %s", last)
 	}
-	return fmt.Errorf("start the sandbox: %s does not answer as one (%s)", strings.Join(c.cmd.Args, " "), c.cause.Reason)
+	return fmt.Errorf("start the sandbox: %s does not answer as one (%s)", strings.Join(c.cmd.Args, " "), c.reason())
 }
 
 // phase runs one command and gathers what it prints until it ends or is ended.
@@ -232,6 +235,12 @@ func (c *session) kill(status, reason string) {
 		_ = c.out.SetReadDeadline(time.Now())
 		_ = c.in.SetWriteDeadline(time.Now())
 	}
+}
+
+func (c *session) reason() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause.Reason
 }
 
 func (c *session) wait() { <-c.exited }

@@ -30,6 +30,7 @@ type Projection struct {
 	stretches []stretch
 	raw       map[string]*stream // below bundle/, by bundle path
 	files     []File
+	bytes     int64 // of rows and raw files
 	declared  map[string]bool
 	err       error
 }
@@ -147,19 +148,16 @@ func (o *output) room(path string, n int64) bool {
 		o.fill(path, fmt.Sprintf("more than %d rows; the rest was left out", o.p.lim.Rows))
 	case o.bytes+n > o.p.lim.InputBytes:
 		o.fill(path, fmt.Sprintf("more than %d bytes; the rest was left out", o.p.lim.InputBytes))
-	case o.p.size()+n > o.p.lim.ModuleBytes:
+	case o.p.bytes+n > o.p.lim.ModuleBytes:
 		o.fill(path, fmt.Sprintf("the module's inputs have more than %d bytes; the rest was left out", o.p.lim.ModuleBytes))
 	}
 	return !o.full
 }
 
-// size is what the projection holds or is about to write.
-func (p *Projection) size() int64 {
-	n := p.w.off
-	for _, o := range p.outputs {
-		n += int64(len(o.rows.buf))
-	}
-	return n
+// took counts bytes against the caps.
+func (o *output) took(n int) {
+	o.bytes += int64(n)
+	o.p.bytes += int64(n)
 }
 
 // add appends a finished row, whose number was p.next, and where it is from.
@@ -167,7 +165,7 @@ func (o *output) add(row []byte, path string, line int, place *abi.ReportedEvide
 	p := o.p
 	off := o.rows.file.Size
 	o.rows.append(row)
-	o.bytes += int64(len(row))
+	o.took(len(row))
 	o.index.Rows++
 	last := len(p.stretches) - 1
 	if last >= 0 && place == nil {

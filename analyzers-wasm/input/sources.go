@@ -312,7 +312,7 @@ func (r *run) copyTo(path string, taking map[*stream]*output) error {
 				delete(taking, s)
 				continue
 			}
-			o.bytes += int64(n)
+			o.took(n)
 			s.append(buf[:n])
 			s.flush()
 		}
