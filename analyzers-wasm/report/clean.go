@@ -103,33 +103,32 @@ func render(template string, params map[string]any) string {
 		}
 		b.WriteString(template[:open])
 		template = template[open:]
-		shut := strings.IndexByte(template, '}')
-		if shut < 0 {
-			break
-		}
-		if name := template[1:shut]; isParam(name) {
+		name, ok := paramAt(template)
+		if ok {
 			b.WriteString(show(params[name]))
+			template = template[len(name)+2:]
 		} else {
-			shut = 0
 			b.WriteByte('{')
+			template = template[1:]
 		}
-		template = template[shut+1:]
 	}
 	b.WriteString(template)
 	return clean(b.String())
 }
 
-func isParam(s string) bool {
+// paramAt gives the name in the braces that s begins with.
+func paramAt(s string) (string, bool) {
 	const longest = 64
-	if s == "" || len(s) > longest {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9' || i == 0) && s[i] != '_' {
-			return false
+	for i := 1; i < len(s) && i <= longest; i++ {
+		switch c := s[i] | 0x20; {
+		case s[i] == '}':
+			return s[1:i], i > 1
+		case c >= 'a' && c <= 'z', s[i] == '_', s[i] >= '0' && s[i] <= '9' && i > 1:
+		default:
+			return "", false
 		}
 	}
-	return true
+	return "", false
 }
 
 // show writes a param as people do.
@@ -195,14 +194,18 @@ func cleanParam(v any, depth int) any {
 	return v
 }
 
-// textOf is a rule's text in a language, with English where that has none.
+// textOf is a rule's text in a language, with English where that has none. A
+// variant in English says more than the rule as such in another language.
 func textOf(rule abi.Rule, variant, lang string) abi.Text {
-	t := rule.Text["en"].Variant(variant)
-	l, ok := rule.Text[lang]
+	en := rule.Text["en"]
+	local, ok := rule.Text[lang]
 	if !ok {
-		return t
+		return en.Variant(variant)
 	}
-	return fill(l.Variant(variant), t)
+	if _, ok := local.Variants[variant]; !ok {
+		return fill(fill(en.Variants[variant], local), en)
+	}
+	return fill(local.Variant(variant), en.Variant(variant))
 }
 
 // fill takes from other what t lacks.

@@ -170,8 +170,11 @@ func outcomes(run abi.ModuleRun) []abi.RuleResult {
 	}
 	for _, rule := range run.Declaration.Rules {
 		if !known[rule.ID] {
-			results = append(results, abi.RuleResult{Rule: clean(rule.ID), Outcome: abi.OutcomeUnknown,
-				Reason: clean("module " + run.Result.Name + ": " + cmp.Or(run.Result.Status, "no outcome"))})
+			reason := "the module said nothing about it"
+			if run.Result.Status != abi.ModuleOK {
+				reason = "module " + run.Result.Name + ": " + run.Result.Status
+			}
+			results = append(results, abi.RuleResult{Rule: clean(rule.ID), Outcome: abi.OutcomeUnknown, Reason: clean(reason)})
 		}
 	}
 	return results

@@ -160,14 +160,13 @@ func (p *printer) explained(t abi.Text) {
 // placeholders shows the params of a template as <name>.
 func placeholders(template string) string {
 	names := map[string]any{}
-	for rest := template; ; {
-		_, after, ok := strings.Cut(rest, "{")
-		name, _, shut := strings.Cut(after, "}")
-		if !ok || !shut {
-			break
+	for i := range len(template) {
+		if template[i] != '{' {
+			continue
 		}
-		names[name] = "<" + name + ">"
-		rest = after
+		if name, ok := paramAt(template[i:]); ok {
+			names[name] = "<" + name + ">"
+		}
 	}
 	return render(template, names)
 }

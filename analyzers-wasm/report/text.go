@@ -213,7 +213,7 @@ func (p *printer) evidence(e abi.ReportedEvidence) {
 	case e.Pointer != "":
 		where += "#" + e.Pointer
 	}
-	value := e.Value
+	value := shorten(e.Value, 3*p.width)
 	if e.Delta != nil {
 		value = strings.TrimLeft(value+" ("+p.delta(*e.Delta, e.Seconds)+")", " ")
 	}
@@ -226,17 +226,23 @@ func (p *printer) evidence(e abi.ReportedEvidence) {
 	p.block(in+indent, value)
 }
 
+// shorten cuts s to a number of runes.
+func shorten(s string, most int) string {
+	n := 0
+	for i := range s {
+		if n == most {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}
+
 func (p *printer) delta(delta int64, seconds float64) string {
 	if seconds <= 0 {
 		return fmt.Sprintf("%+d", delta)
 	}
-	s := strconv.FormatFloat(seconds, 'f', -1, 64)
-	if n := strings.IndexByte(s, '.'); n >= 0 {
-		s = strconv.FormatFloat(seconds, 'f', 1, 64)
-	}
-	if p.words.deltaIn[0] == '%' && p.words.deltaIn[1] == 's' {
-		return fmt.Sprintf(p.words.deltaIn, s, delta)
-	}
+	s := strings.TrimSuffix(strconv.FormatFloat(seconds, 'f', 1, 64), ".0")
 	return fmt.Sprintf(p.words.deltaIn, delta, s)
 }
 

@@ -10,8 +10,8 @@ type words struct {
 	verified, signedBy, unverified, whole, notWhole string
 	nothing, findings, evidence, remedy, see        string
 	deltaIn, packet, sep, peer, affected, more      string
-	unknown, clear, failed, ruleOf, moduleLog       string
-	missing                                         map[string]string
+	unknown, clear, failed, moduleLog               string
+	missing                                         map[string]string // by need
 	symptom, variants                               string
 }
 
@@ -32,7 +32,7 @@ func english() words {
 		whole: "yes", notWhole: "NO: something that was asked for is lacking, see collection/results.ndjson",
 		nothing: "No findings", findings: "%d findings: %s", evidence: "evidence", remedy: "what to do", see: "see",
 		deltaIn: "%+d in %s s", packet: "#%d", sep: ", ", peer: "peer", affected: "affects", more: "and %d more",
-		unknown: "Could not tell (%d)", clear: "Clear (%d): %s", failed: "MODULE FAILED: %s", ruleOf: "rule", moduleLog: "log",
+		unknown: "Could not tell (%d)", clear: "Clear (%d): %s", failed: "MODULE FAILED: %s", moduleLog: "log",
 		missing: map[string]string{needCaptures: "no capture", needNodes: "kernel data of nodes", needSamples: "a second sample of the nodes",
 			needCluster: "objects of the cluster", needLogs: "logs", needOther: "other"},
 		symptom: "What it is about", variants: "Ways to be broken",
@@ -48,8 +48,8 @@ func chinese() words {
 		verified: "已验证", signedBy: "密钥 %s", unverified: "未验证：无人为这些数据担保",
 		whole: "完整", notWhole: "不完整：部分数据未能采集，见 collection/results.ndjson",
 		nothing: "没有发现问题", findings: "发现 %d 个问题：%s", evidence: "证据", remedy: "处理办法", see: "参见",
-		deltaIn: "%s 秒内 %+d", packet: "#%d", sep: "，", peer: "对端", affected: "影响", more: "等 %d 个",
-		unknown: "无法判断（%d）", clear: "正常（%d）：%s", failed: "模块失败：%s", ruleOf: "规则", moduleLog: "日志",
+		deltaIn: "%[2]s 秒内 %+[1]d", packet: "#%d", sep: "，", peer: "对端", affected: "影响", more: "等 %d 个",
+		unknown: "无法判断（%d）", clear: "正常（%d）：%s", failed: "模块失败：%s", moduleLog: "日志",
 		missing: map[string]string{needCaptures: "没有抓包", needNodes: "缺少节点内核数据", needSamples: "缺少节点的第二次采样",
 			needCluster: "缺少集群对象", needLogs: "缺少日志", needOther: "其他"},
 		symptom: "说明", variants: "几种情形",

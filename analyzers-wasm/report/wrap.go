@@ -5,11 +5,19 @@ import (
 	"unicode/utf8"
 )
 
-// displayWidth is the number of terminal columns of s.
+// displayWidth is the number of terminal columns of s, which may hold the
+// styles that this package adds.
 func displayWidth(s string) int {
-	n := 0
+	n, style := 0, false
 	for _, r := range s {
-		n += runeWidth(r)
+		switch {
+		case r == 0x1b:
+			style = true
+		case style:
+			style = r != 'm'
+		default:
+			n += runeWidth(r)
+		}
 	}
 	return n
 }
