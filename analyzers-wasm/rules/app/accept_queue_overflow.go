@@ -29,8 +29,8 @@ func AcceptQueueOverflow() sdk.Rule {
 	return sdk.Rule{
 		ID: "app/accept-queue-overflow", Severity: sdk.High, Layer: sdk.LayerApp,
 		Text: map[string]sdk.Text{"en": acceptQueueEN(), "zh": acceptQueueZH()},
-		Inputs: []sdk.Source{listenInput(), kernel.SocketsInput(), kernel.NodesInput(), sdk.Optional(somaxconnInput()),
-			sdk.Optional(kube.PodsInput())},
+		Inputs: append(kernel.SocketsInput().Sources(), listenInput(), kernel.NodesInput(), sdk.Optional(somaxconnInput()),
+			sdk.Optional(kube.PodsInput())),
 		Run: acceptQueueOverflow,
 	}
 }
@@ -68,6 +68,7 @@ func acceptQueueOverflow(in *sdk.Input, out *sdk.Reporter) error {
 	if once {
 		out.Unknown("the nodes were sampled once, so counters have no rate; collect with --samples 2", listenInput())
 	}
+	kernel.SocketsInput().Check(in, out)
 	return nil
 }
 

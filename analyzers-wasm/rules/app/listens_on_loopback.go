@@ -16,7 +16,7 @@ func ListensOnLoopback() sdk.Rule {
 	return sdk.Rule{
 		ID: "app/listens-on-loopback", Severity: sdk.Critical, Layer: sdk.LayerApp,
 		Text:   map[string]sdk.Text{"en": listensOnLoopbackEN(), "zh": listensOnLoopbackZH()},
-		Inputs: []sdk.Source{kube.ServicesInput(), kube.PodsInput(), kernel.NodesInput(), kernel.SocketsInput()},
+		Inputs: append(kernel.SocketsInput().Sources(), kube.ServicesInput(), kube.PodsInput(), kernel.NodesInput()),
 		Run:    listensOnLoopback,
 	}
 }
@@ -70,9 +70,10 @@ func listensOnLoopback(in *sdk.Input, out *sdk.Reporter) error {
 	for _, key := range order {
 		out.Find(found[key].finding(key))
 	}
-	if len(blind) > 0 {
-		out.Unknown("no data of the nodes of some of the Services' pods: "+strings.Join(blind, ", "), kernel.SocketsInput())
+	if len(blind) > 0 && len(machines.Rows) > 0 {
+		out.Unknown("no data of the nodes of some of the Services' pods: "+strings.Join(blind, ", "), kernel.NodesInput())
 	}
+	kernel.SocketsInput().Check(in, out)
 	return nil
 }
 

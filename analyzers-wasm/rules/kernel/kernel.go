@@ -48,10 +48,8 @@ type Socket struct {
 	Comm   string `json:"comm"`
 }
 
-// SocketsInput is the declared input of sockets.
-func SocketsInput() sdk.RowSource[Socket] {
-	return sdk.Table[Socket]("sockets", "nodes/**/net/sockets.ndjson")
-}
+// SocketsInput is the declared input of sockets, of every sample.
+func SocketsInput() Tables[Socket] { return everywhere[Socket]("sockets", "*/net/sockets.ndjson") }
 
 // Space names a network namespace: 0 is the node's own.
 type Space struct {

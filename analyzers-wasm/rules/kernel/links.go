@@ -19,7 +19,7 @@ type Link struct {
 }
 
 // LinksInput is the declared input of links: the first sample's.
-func LinksInput() sdk.RowSource[Link] { return sdk.Table[Link]("links", "nodes/**/0/net/links.ndjson") }
+func LinksInput() Tables[Link] { return everywhere[Link]("links", "0/net/links.ndjson") }
 
 // Addr is a line of addrs.ndjson.
 type Addr struct {
@@ -30,7 +30,7 @@ type Addr struct {
 }
 
 // AddrsInput is the declared input of addresses.
-func AddrsInput() sdk.RowSource[Addr] { return sdk.Table[Addr]("addrs", "nodes/**/0/net/addrs.ndjson") }
+func AddrsInput() Tables[Addr] { return everywhere[Addr]("addrs", "0/net/addrs.ndjson") }
 
 // Route is a line of routes.ndjson.
 type Route struct {
@@ -50,6 +50,4 @@ type Route struct {
 }
 
 // RoutesInput is the declared input of routes.
-func RoutesInput() sdk.RowSource[Route] {
-	return sdk.Table[Route]("routes", "nodes/**/0/net/routes.ndjson")
-}
+func RoutesInput() Tables[Route] { return everywhere[Route]("routes", "0/net/routes.ndjson") }

@@ -3,6 +3,7 @@ package underlay
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/rules/kernel"
 	"github.com/casefile-io/casefile/analyzers-wasm/rules/kube"
@@ -26,8 +27,8 @@ func MTUMismatch() sdk.Rule {
 	return sdk.Rule{
 		ID: "underlay/mtu-mismatch", Severity: sdk.High, Layer: sdk.LayerUnderlay,
 		Text: map[string]sdk.Text{"en": mtuMismatchEN(), "zh": mtuMismatchZH()},
-		Inputs: []sdk.Source{kernel.LinksInput(), kernel.AddrsInput(), kernel.RoutesInput(), kernel.NodesInput(),
-			sdk.Optional(fragmentInput()), sdk.Optional(kube.PodsInput())},
+		Inputs: slices.Concat(kernel.LinksInput().Sources(), kernel.AddrsInput().Sources(), kernel.RoutesInput().Sources(),
+			[]sdk.Source{kernel.NodesInput(), sdk.Optional(fragmentInput()), sdk.Optional(kube.PodsInput())}),
 		Run: func(in *sdk.Input, out *sdk.Reporter) error {
 			w := &walk{machines: kernel.MachinesOf(in), net: readNetwork(in), counters: map[string]sdk.CounterSet{}, out: out, blamed: map[string]bool{}}
 			for _, set := range fragmentInput().Sets(in) {
@@ -39,6 +40,9 @@ func MTUMismatch() sdk.Rule {
 			w.tunnels()
 			w.segments()
 			w.paths()
+			kernel.LinksInput().Check(in, out)
+			kernel.AddrsInput().Check(in, out)
+			kernel.RoutesInput().Check(in, out)
 			return nil
 		},
 	}

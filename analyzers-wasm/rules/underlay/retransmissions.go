@@ -163,7 +163,7 @@ func (s *sender) finding() sdk.Finding {
 }
 
 // addCaptures adds the packets that the captures show, and returns the ratio
-// in them.
+// in them if it is one.
 func (s *sender) addCaptures(f *sdk.Finding) float64 {
 	var sum captureStat
 	for _, c := range s.captures {
@@ -179,6 +179,9 @@ func (s *sender) addCaptures(f *sdk.Finding) float64 {
 	f.Params["packets"], f.Params["segments"], f.Params["synPackets"], f.Params["capturePercent"] = sum.again, sum.segments, sum.syn, ratio
 	if w := sum.worst; w != nil {
 		f.Params["flow"] = fmt.Sprintf("%s → %s", w.key.src, w.key.dst)
+	}
+	if !enough(sum.again, sum.segments) {
+		return 0 // a few SYNs: their share says nothing
 	}
 	return ratio
 }
