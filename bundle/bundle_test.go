@@ -91,7 +91,7 @@ func TestSpoolFile(t *testing.T) {
 	s, v := testSigner(t)
 	var out bytes.Buffer
 	w := newTestWriter(t, &out)
-	big := lines(9, 40<<20) // about 11 MB compressed: more than stays in memory
+	big := noise(9, 14<<20) // more than stays in memory, compressed
 	put(t, w, "cluster/logs/big.log", ClassLogs, big)
 	closeWriter(t, w, s)
 	if left, err := os.ReadDir(w.spoolDir); err != nil || len(left) != 0 {
@@ -104,7 +104,7 @@ func TestSpoolFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := make([]byte, 100)
-	if _, err := f.(io.ReaderAt).ReadAt(p, 17<<20); err != nil || string(p) != big[17<<20:17<<20+100] {
+	if _, err := f.(io.ReaderAt).ReadAt(p, 11<<20); err != nil || string(p) != big[11<<20:11<<20+100] {
 		t.Errorf("ReadAt: %v", err)
 	}
 }
@@ -213,7 +213,7 @@ func TestConcurrentPut(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		p := "nodes/n" + string(rune('a'+i%26)) + "/" + strings.Repeat("y", i) + ".txt"
-		content := lines(i, 1000+i*40_000)
+		content := lines(i, 1000+i*30_000)
 		files[p] = content
 		wg.Go(func() {
 			if _, err := w.Put(p, ClassNodes, strings.NewReader(content)); err != nil {

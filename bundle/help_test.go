@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,19 @@ func lines(seed, n int) string {
 		fmt.Fprintf(&b, "packet %d of flow %d took %d us on queue %d\n", r.IntN(1e6), r.IntN(1e5), r.IntN(1e5), r.IntN(64))
 	}
 	return b.String()
+}
+
+// noise makes text of about n bytes that zstd hardly shortens.
+func noise(seed, n int) string {
+	r := rand.New(rand.NewPCG(uint64(seed), 2))
+	b := make([]byte, 0, n+100)
+	for len(b) < n {
+		for range 12 {
+			b = append(strconv.AppendUint(b, r.Uint64(), 36), ' ')
+		}
+		b = append(b, '\n')
+	}
+	return string(b)
 }
 
 func closeWriter(t testing.TB, w *Writer, s Signer) *Manifest {

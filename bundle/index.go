@@ -29,6 +29,9 @@ type entry struct {
 	off  int64 // of its content in the tar stream
 	size int64
 	tail string // `<hash>","n":"<salt>"}`, decoded when needed
+
+	foreign bool // path is not ASCII
+	part    bool // path has the suffix of a part
 }
 
 const (
@@ -120,8 +123,8 @@ func parseIndex(text string) (indexPart, error) {
 		if !ok {
 			return p, fmt.Errorf("%w: line %d of the index is no entry", ErrDamaged, n)
 		}
-		if err := checkPath(e.path); err != nil {
-			return p, fmt.Errorf("%w: index: %w", ErrDamaged, err)
+		if err := e.checkName(); err != nil {
+			return p, err
 		}
 		if p.entries == nil {
 			p.entries = make([]entry, 0, 1+len(text)/len(line))
@@ -129,6 +132,19 @@ func parseIndex(text string) (indexPart, error) {
 		p.entries = append(p.entries, e)
 	}
 	return p, nil
+}
+
+// checkName checks the path of an entry and notes what is rare about it.
+func (e *entry) checkName() error {
+	if err := checkPath(e.path); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if reserved(e.path) {
+		return fmt.Errorf("%w: %w: %q belongs to the format", ErrDamaged, ErrPath, e.path)
+	}
+	e.foreign = !isASCII(e.path)
+	_, e.part = partOf(e.path)
+	return nil
 }
 
 func parseChunk(line string) (c chunk, ok bool) {
@@ -181,32 +197,35 @@ func cutNumber(s, key string) (n int64, rest string, ok bool) {
 
 // checkOrder holds what sorted paths must keep among each other: no path twice
 // (ASCII case aside), folders spelled one way, and no path both file and folder.
-func checkOrder(n int, path func(int) string, find func(string) bool) error {
+func checkOrder(n int, path func(int) string) error {
+	var open []int // lengths of the paths before that the last one begins with, itself included
 	prev := ""
 	for i := range n {
 		p := path(i)
-		common := 0
-		if i > 0 {
-			if foldCompare(prev, p) >= 0 {
-				return fmt.Errorf("%w: index: %q and %q are one name or out of order", ErrDamaged, prev, p)
-			}
-			common = strings.LastIndexByte(p[:foldCommon(prev, p)], '/') + 1
-			if prev[:common] != p[:common] {
-				return fmt.Errorf("%w: index: %q and %q spell one folder in two ways", ErrDamaged, prev, p)
+		common := foldCommon(prev, p)
+		if i > 0 && !sortsBefore(prev, p, common) {
+			return fmt.Errorf("%w: %q and %q are one name or out of order", ErrDamaged, prev, p)
+		}
+		if dir := strings.LastIndexByte(p[:common], '/') + 1; prev[:dir] != p[:dir] {
+			return fmt.Errorf("%w: %q and %q spell one folder in two ways", ErrDamaged, prev, p)
+		}
+		for len(open) > 0 && open[len(open)-1] > common {
+			open = open[:len(open)-1]
+		}
+		for _, length := range open {
+			if p[length] == '/' {
+				return fmt.Errorf("%w: %q is a file and a folder", ErrDamaged, p[:length])
 			}
 		}
-		for at := common; ; {
-			slash := strings.IndexByte(p[at:], '/')
-			if slash < 0 {
-				break
-			}
-			at += slash
-			if find(p[:at]) {
-				return fmt.Errorf("%w: index: %q is a file and a folder", ErrDamaged, p[:at])
-			}
-			at++
-		}
-		prev = p
+		open, prev = append(open, len(p)), p
 	}
 	return nil
+}
+
+// sortsBefore is foldCompare(a, b) < 0 for a common prefix that is known.
+func sortsBefore(a, b string, common int) bool {
+	if common == len(a) || common == len(b) {
+		return len(a) < len(b)
+	}
+	return lower(a[common]) < lower(b[common])
 }

@@ -18,6 +18,9 @@ type name struct {
 
 // reserved says whether the format itself owns the first element of p.
 func reserved(p string) bool {
+	if c := lower(p[0]); c != 'i' && c != 'm' && c != 'p' {
+		return false
+	}
 	first, _, _ := strings.Cut(p, "/")
 	switch strings.ToLower(first) {
 	case nameIndex, nameProvenance, nameManifest, nameSeal, nameDigest:

@@ -20,20 +20,19 @@ func checkPath(p string) error {
 		return fmt.Errorf("%w: %d bytes long", ErrPath, len(p))
 	}
 	ascii := true
-	for depth, rest := 1, p; ; depth++ {
-		element, tail, more := strings.Cut(rest, "/")
-		plain, err := checkElement(element)
+	for begin, depth := 0, 1; begin <= len(p); depth++ {
+		end := begin
+		for end < len(p) && p[end] != '/' {
+			end++
+		}
+		plain, err := checkElement(p[begin:end])
 		if err != nil {
 			return fmt.Errorf("%w: %q: %w", ErrPath, p, err)
 		}
 		if depth > MaxDepth {
 			return fmt.Errorf("%w: %q: more than %d folders deep", ErrPath, p, MaxDepth)
 		}
-		ascii = ascii && plain
-		if !more {
-			break
-		}
-		rest = tail
+		ascii, begin = ascii && plain, end+1
 	}
 	if !ascii && !norm.NFC.IsNormalString(p) {
 		return fmt.Errorf("%w: %q: not in Unicode normal form C", ErrPath, p)
@@ -92,6 +91,11 @@ func invisible(r rune) bool {
 
 // device finds the names that Windows gives to devices, with any extension.
 func device(e string) bool {
+	switch lower(e[0]) {
+	case 'c', 'p', 'a', 'n', 'l':
+	default:
+		return false
+	}
 	stem, _, _ := strings.Cut(e, ".")
 	stem = strings.TrimRight(stem, " ")
 	switch len(stem) {
@@ -119,14 +123,17 @@ func EscapePath(element string) string {
 	}
 	var b strings.Builder
 	foreign := !utf8.ValidString(element) || !norm.NFC.IsNormalString(element)
-	_, reserved := partOf(element)
-	reserved = reserved || device(element)
+	meaning := -1 // where a name begins to mean something of its own
+	if p, ok := partOf(element); ok {
+		meaning = len(p.base)
+	} else if device(element) {
+		meaning = 0
+	}
 	for i := 0; i < len(element); {
 		r, n := utf8.DecodeRuneInString(element[i:])
 		escape := n == 1 && (refused(element[i]) || element[i] == '%')
 		escape = escape || r >= utf8.RuneSelf && (foreign || !unicode.IsGraphic(r) || invisible(r))
-		escape = escape || i == 0 && reserved // a name with a meaning of its own
-		escape = escape || i+n == len(element) && (r == '.' || r == ' ')
+		escape = escape || i == meaning || i+n == len(element) && (r == '.' || r == ' ')
 		for _, c := range []byte(element[i : i+n]) {
 			if escape {
 				fmt.Fprintf(&b, "%%%02X", c)
@@ -192,6 +199,9 @@ const partDigits = len(".part0000")
 
 // partOf takes the reserved suffix of a part apart.
 func partOf(p string) (part, bool) {
+	if n := len(p); n == 0 || p[n-1] != 'd' && (p[n-1] < '0' || p[n-1] > '9') {
+		return part{}, false
+	}
 	rest, end := strings.CutSuffix(p, ".end")
 	at := len(rest) - partDigits
 	if at < 0 || rest[at:at+5] != ".part" {
@@ -226,7 +236,8 @@ func lower(c byte) byte {
 // foldCommon is the length of the common prefix of a and b, ASCII case aside.
 func foldCommon(a, b string) int {
 	n := min(len(a), len(b))
-	for i := 0; i < n; i++ {
+	a, b = a[:n], b[:n]
+	for i := range len(a) {
 		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
 			return i
 		}
@@ -238,12 +249,10 @@ func foldCommon(a, b string) int {
 // case. It rests on no Unicode table, so that it never changes.
 func foldCompare(a, b string) int {
 	i := foldCommon(a, b)
-	switch {
-	case i < len(a) && i < len(b):
+	if i < len(a) && i < len(b) {
 		return int(lower(a[i])) - int(lower(b[i]))
-	default:
-		return len(a) - len(b)
 	}
+	return len(a) - len(b)
 }
 
 // foldKey is equal for paths that a case-insensitive or normalising file

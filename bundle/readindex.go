@@ -149,18 +149,11 @@ func (r *Reader) checkEntries() error {
 		if total += e.size; total > end {
 			return fmt.Errorf("%w: entries overlap", ErrDamaged)
 		}
-		if reserved(e.path) {
-			return fmt.Errorf("%w: %q belongs to the format", ErrDamaged, e.path)
-		}
 	}
 	if err := r.join(); err != nil {
 		return err
 	}
-	err := checkOrder(len(r.nodes), func(i int) string { return r.nodes[i].path }, func(dir string) bool {
-		i := r.search(dir)
-		return i < len(r.nodes) && foldCompare(r.nodes[i].path, dir) == 0
-	})
-	if err != nil {
+	if err := checkOrder(len(r.nodes), func(i int) string { return r.nodes[i].path }); err != nil {
 		return err
 	}
 	return r.checkFold()
@@ -170,17 +163,12 @@ func (r *Reader) checkEntries() error {
 func (r *Reader) join() error {
 	r.nodes = make([]node, 0, len(r.entries))
 	chains := map[string]int{} // base → index in nodes
-	prev := ""
 	for i, e := range r.entries {
-		if i > 0 && foldCompare(prev, e.path) >= 0 {
-			return fmt.Errorf("%w: %q is out of order", ErrDamaged, e.path)
-		}
-		prev = e.path
-		p, isPart := partOf(e.path)
-		if !isPart {
+		if !e.part {
 			r.nodes = append(r.nodes, node{path: e.path, size: e.size, parts: r.entries[i : i+1 : i+1]})
 			continue
 		}
+		p, _ := partOf(e.path)
 		at, ok := chains[p.base]
 		if !ok {
 			at, chains[p.base] = len(r.nodes), len(r.nodes)
@@ -193,6 +181,9 @@ func (r *Reader) join() error {
 		n.parts, n.size, n.truncated = append(n.parts, e), n.size+e.size, !p.end
 	}
 	if len(chains) > 0 {
+		if err := checkOrder(len(r.entries), func(i int) string { return r.entries[i].path }); err != nil {
+			return err
+		}
 		slices.SortStableFunc(r.nodes, func(a, b node) int { return foldCompare(a.path, b.path) })
 	}
 	return nil
@@ -203,7 +194,7 @@ func (r *Reader) join() error {
 func (r *Reader) checkFold() error {
 	seen := map[string]string{}
 	for _, n := range r.nodes {
-		if isASCII(n.path) {
+		if !n.parts[0].foreign {
 			continue
 		}
 		for end := len(n.path); end > 0; end = strings.LastIndexByte(n.path[:end], '/') {
