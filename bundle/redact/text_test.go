@@ -131,7 +131,7 @@ func TestLongLines(t *testing.T) {
 		}
 	}
 	endless := "password=" + strings.Repeat(planted, 20_000)
-	if got := redacted(endless+"\nafter\n"); got != "password=[REDACTED:password]\nafter\n" {
+	if got := redacted(endless + "\nafter\n"); got != "password=[REDACTED:password]\nafter\n" {
 		t.Errorf("endless value: %d bytes", len(got))
 	}
 }
