@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // readIndex reads the index that the manifest commits to.
@@ -136,7 +137,10 @@ func (r *Reader) decodePart(packed []byte, e extent, first, last bool) (indexPar
 		}
 		text = text[:lines]
 	}
-	return parseIndex(string(text))
+	if len(text) == 0 {
+		return indexPart{}, nil
+	}
+	return parseIndex(unsafe.String(&text[0], len(text))) // nobody else has text, and nobody writes to it again
 }
 
 // checkEntries holds what only all entries together can tell.
