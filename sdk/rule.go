@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -104,7 +104,7 @@ func (r Rule) check() error {
 	severities := []string{Critical, High, Medium, Low, Info}
 	layers := []string{LayerUnderlay, LayerCNI, LayerService, LayerDNS, LayerApp, LayerControlPlane, LayerNode, LayerWorkload}
 	switch en := r.Text["en"]; {
-	case !regexp.MustCompile(`^[a-z0-9-]+(/[a-z0-9-]+)+$`).MatchString(r.ID):
+	case !isID(r.ID):
 		return fmt.Errorf("rule id %q: want topic/name in lower case", r.ID)
 	case !slices.Contains(severities, r.Severity):
 		return fmt.Errorf("rule %s: severity %q is none of %v", r.ID, r.Severity, severities)
@@ -118,8 +118,16 @@ func (r Rule) check() error {
 	return nil
 }
 
+const lower = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+// isID says whether s is topic/name of [a-z0-9-].
+func isID(s string) bool {
+	parts := strings.Split(s, "/")
+	return len(parts) == 2 && !slices.ContainsFunc(parts, func(p string) bool { return p == "" || strings.Trim(p, lower+"-") != "" })
+}
+
 func checkName(what, name string) error {
-	if !regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`).MatchString(name) {
+	if name == "" || strings.Trim(name, lower+"._-") != "" || strings.ContainsAny(name[:1], "._-") {
 		return fmt.Errorf("%s %q: want lower-case letters, digits, dot, dash, underscore", what, name)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"regexp"
 	"strings"
 	"time"
 
@@ -128,9 +127,35 @@ func ParseOOMKill(text string) (OOMKill, bool) {
 	}
 	path := fields["task_memcg"]
 	kill := OOMKill{Task: fields["task"], PID: fields["pid"], NodeWide: fields["constraint"] != "CONSTRAINT_MEMCG"}
-	kill.ContainerID = regexp.MustCompile(`[0-9a-f]{64}`).FindString(path)
-	if m := regexp.MustCompile(`pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})`).FindStringSubmatch(path); m != nil {
-		kill.PodUID = strings.ReplaceAll(m[1], "_", "-")
-	}
+	kill.PodUID, kill.ContainerID = cgroupIDs(path)
 	return kill, kill.PID != "" && (kill.ContainerID != "" || kill.PodUID != "")
+}
+
+// cgroupIDs finds the pod's uid and the container's id in the path of a
+// cgroup, as cgroupfs (…/pod<uid>/<id>) and systemd (…-pod<uid with _>.slice/
+// cri-containerd-<id>.scope) write it.
+func cgroupIDs(path string) (pod, container string) {
+	for _, part := range strings.Split(path, "/") {
+		part = strings.TrimSuffix(strings.TrimSuffix(part, ".slice"), ".scope")
+		if i := strings.LastIndex(part, "pod"); i >= 0 && isHex(part[i+3:], 32) {
+			pod = strings.ReplaceAll(part[i+3:], "_", "-")
+		}
+		if id := part[strings.LastIndexAny(part, "-:")+1:]; isHex(id, 64) {
+			container = id
+		}
+	}
+	return pod, container
+}
+
+// isHex says whether s is n hexadecimal digits, dashes and underscores aside.
+func isHex(s string, n int) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case c >= '0' && c <= '9' || c >= 'a' && c <= 'f':
+			n--
+		case c != '-' && c != '_':
+			return false
+		}
+	}
+	return n == 0
 }

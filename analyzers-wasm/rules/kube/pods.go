@@ -3,7 +3,6 @@
 package kube
 
 import (
-	"regexp"
 	"strings"
 	"time"
 
@@ -166,8 +165,8 @@ func (p Pod) Owner() string {
 	if deployment, ok := strings.CutSuffix(name, "-"+hash); ok && kind == "ReplicaSet" && hash != "" {
 		kind, name = "Deployment", deployment
 	}
-	if cron := regexp.MustCompile(`^(.+)-\d{8,10}$`).FindStringSubmatch(name); kind == "Job" && cron != nil {
-		kind, name = "CronJob", cron[1]
+	if i := strings.LastIndexByte(name, '-'); kind == "Job" && i > 0 && len(name)-i > 8 && strings.Trim(name[i+1:], "0123456789") == "" {
+		kind, name = "CronJob", name[:i] // its Jobs end in the minute that they stand for
 	}
 	return kind + " " + p.Metadata.Namespace + "/" + name
 }

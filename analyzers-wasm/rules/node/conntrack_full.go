@@ -1,8 +1,8 @@
 package node
 
 import (
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/rules/kernel"
@@ -87,11 +87,12 @@ const maxFull = 3 // lines of the kernel's log that one finding cites
 // ParseTableFull reads "nf_conntrack: table full, dropping packet", to which
 // newer kernels add "in netns 4026532532"; inode is 0 without.
 func ParseTableFull(text string) (inode uint64, ok bool) {
-	m := regexp.MustCompile(`nf_conntrack: table full(?: in netns (\d+))?, dropping packet`).FindStringSubmatch(text)
-	if m == nil {
+	_, rest, ok := strings.Cut(text, "nf_conntrack: table full")
+	if !ok || !strings.HasSuffix(rest, ", dropping packet") {
 		return 0, false
 	}
-	inode, _ = strconv.ParseUint(m[1], 10, 64)
+	number := strings.TrimPrefix(strings.TrimSuffix(rest, ", dropping packet"), " in netns ")
+	inode, _ = strconv.ParseUint(number, 10, 64)
 	return inode, true
 }
 

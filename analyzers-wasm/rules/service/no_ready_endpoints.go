@@ -79,6 +79,7 @@ func (x examination) finding(in *sdk.Input) (sdk.Finding, bool) {
 	}
 	switch {
 	case x.blind:
+		f.Variant = "no-pod-data"
 	case len(x.selected) == 0:
 		x.nobody(in, &f)
 	case serving > 0 || ready > 0 && len(unserved) > 0 && x.named():

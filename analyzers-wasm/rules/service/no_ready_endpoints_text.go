@@ -24,6 +24,9 @@ func noReadyEndpointsEN() sdk.Text {
 					"Is the workload there at all? kubectl -n {namespace} get deployments,statefulsets,daemonsets",
 				},
 			},
+			"no-pod-data": {
+				Message: "Service {namespace}/{service} (selector {selector}) sends traffic to nobody: none of the {endpoints} endpoints in its EndpointSlices is ready. The bundle does not hold the pods that would tell why.",
+			},
 			"scaled-to-zero": {
 				Title:   "Service's workload is scaled to zero",
 				Message: "Service {namespace}/{service} has no endpoints because {workload}, which its selector {selector} fits, has 0 replicas.",
@@ -79,6 +82,9 @@ func noReadyEndpointsZH() sdk.Text {
 					"改正写错的一方：kubectl -n {namespace} edit service {service}，或修改工作负载 Pod 模板中的标签",
 					"确认工作负载是否存在：kubectl -n {namespace} get deployments,statefulsets,daemonsets",
 				},
+			},
+			"no-pod-data": {
+				Message: "Service {namespace}/{service}（选择器 {selector}）的流量无处可去：EndpointSlice 中的 {endpoints} 个端点没有一个就绪。案卷中缺少 Pod 数据，无法判断原因。",
 			},
 			"scaled-to-zero": {
 				Title:   "Service 对应的工作负载副本数为 0",
