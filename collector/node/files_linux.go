@@ -112,11 +112,21 @@ func (g *gatherer) rawFiles(ctx context.Context, path, dir string, names []strin
 	gr.close(ctx)
 }
 
-// sysctls walks dir, which shows the calling thread's namespace.
-func (g *gatherer) sysctls(ctx context.Context, path, dir string) {
+// sysctls walks dir, which shows the calling thread's namespace. Settings do
+// not move from one sample to the next: later ones read only netfilter, where
+// the numbers of conntrack live among them. That halves the files of a bundle.
+func (g *gatherer) sysctls(ctx context.Context, path, dir string, again bool) {
 	gr := g.group(path)
 	left := maxSysctls
-	gr.walk(ctx, dir, "", 0, &left)
+	rel := ""
+	if again {
+		rel = "netfilter"
+		if _, err := os.Stat(dir + "/" + rel); err != nil {
+			gr.close(ctx)
+			return // no conntrack in this kernel or namespace; the first sample says so
+		}
+	}
+	gr.walk(ctx, dir, rel, 0, &left)
 	if left <= 0 {
 		g.record(path, collector.StatusPartial, fmt.Sprintf("more than %d sysctls", maxSysctls), 0, gr.start)
 	}

@@ -117,7 +117,7 @@ func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
 			g.record(prefix, status, err.Error(), 0, start)
 			return
 		}
-		g.inNamespace(ctx, ns, prefix)
+		g.inNamespace(ctx, ns, prefix, k > 0)
 	})
 }
 
@@ -139,10 +139,11 @@ func onOwnThread(fn func()) {
 	<-done
 }
 
-// inNamespace runs every source; the calling thread is in the namespace.
-func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string) {
+// inNamespace runs every source; the calling thread is in the namespace. again
+// says that this is not the first sample.
+func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, again bool) {
 	g.rawFiles(ctx, prefix+"proc/net", g.o.ProcRoot+"/thread-self/net", netFiles(ns.Host))
-	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net")
+	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net", again)
 	g.tables(ctx, prefix+"net/")
 	g.stream(ctx, prefix+"net/sockets.ndjson", g.sockets)
 	if ns.Host {

@@ -17,7 +17,7 @@
 // and for each namespace and sample
 //
 //	proc/net/*  proc/net/stat/*   raw
-//	proc/sys/net/**               raw, a file each
+//	proc/sys/net/**               raw, a file each; after the first sample only net/netfilter
 //	net/{links,addrs,routes,rules,neighbors,fdb,qdiscs,sockets}.ndjson
 //
 // # Care
