@@ -114,7 +114,7 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // ours puts our own closing into words.
 func ours(err error) error {
-	if err == io.ErrClosedPipe {
+	if errors.Is(err, io.ErrClosedPipe) {
 		return errClosed
 	}
 	return err

@@ -181,7 +181,7 @@ func (a *archive) image(img v1.Image) error {
 		if err != nil {
 			return err
 		}
-		b, err := io.ReadAll(rc) // our own bytes, in memory already
+		b, err := io.ReadAll(rc) //nolint:forbidigo // our own bytes, in memory already
 		rc.Close()
 		if err != nil {
 			return err
