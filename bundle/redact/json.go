@@ -36,12 +36,52 @@ type walker struct {
 	known map[int]object // Secrets and ConfigMaps by where they begin
 	again bool
 
+	keys  map[string]key
 	spans []span
 	plain []byte
 }
 
+// key is what the name of a member says.
+type key struct {
+	plain            bool // nothing in it to mask
+	env, applied     bool
+	secret, password bool
+}
+
+// What a walker remembers of names, at most.
+const (
+	maxKeys      = 4096
+	maxKeyLength = 256
+)
+
+// key tells about a name, raw as it stands between its quotes.
+func (w *walker) key(raw []byte) key {
+	if k, ok := w.keys[string(raw)]; ok {
+		return k
+	}
+	name := unescape(nil, raw)
+	w.spans = w.scanner.scan(name, w.spans)
+	k := key{
+		plain:    len(w.spans) == 0 && !startsJSON(name),
+		env:      isEnv(name),
+		applied:  bytes.Contains(name, []byte("last-applied")) || string(name) == "objectset.rio.cattle.io/applied",
+		secret:   w.scanner.secretName(name),
+		password: bytes.Contains(bytes.ToLower(name), []byte("passw")),
+	}
+	if len(w.keys) < maxKeys && len(raw) <= maxKeyLength {
+		w.keys[string(raw)] = k
+	}
+	return k
+}
+
+// startsJSON says whether a string may be JSON with more in it than a number.
+func startsJSON(s []byte) bool {
+	s = bytes.TrimSpace(s)
+	return len(s) > 1 && (s[0] == '{' || s[0] == '[') && bytes.IndexByte(s, '"') >= 0
+}
+
 func newWalker(s *scanner, hint string, c counts) *walker {
-	return &walker{scanner: s, counts: c, hint: hint, found: counts{}, known: map[int]object{}}
+	return &walker{scanner: s, counts: c, hint: hint, found: counts{}, known: map[int]object{}, keys: map[string]key{}}
 }
 
 // object is what an object says about itself.
@@ -215,12 +255,11 @@ func (w *walker) text(raw, plain []byte) {
 }
 
 func (w *walker) json(raw, plain []byte) bool {
-	body := bytes.TrimSpace(plain)
-	if w.nested >= maxNested || len(body) < 2 || body[0] != '{' && body[0] != '[' || bytes.IndexByte(body, '"') < 0 {
+	if w.nested >= maxNested || !startsJSON(plain) {
 		return false
 	}
 	inner := newWalker(w.scanner, w.hint, counts{})
-	inner.nested = w.nested + 1
+	inner.nested, inner.keys = w.nested+1, w.keys
 	masked, err := inner.append(nil, plain)
 	if err != nil {
 		return false

@@ -54,7 +54,12 @@ func (o *objectWalk) member(known object, said *object) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	o.string(name, place{})
+	key := o.key(name)
+	if key.plain {
+		o.quote(name)
+	} else {
+		o.string(name, place{})
+	}
 	if bytes.IndexByte(name, '\\') >= 0 {
 		name = unescape(nil, name)
 	}
@@ -65,11 +70,11 @@ func (o *objectWalk) member(known object, said *object) (bool, error) {
 	o.out = append(o.out, ':')
 	o.i++
 	o.space()
-	if rule := o.dropped(name, known); rule != "" {
+	if rule := o.dropped(name, key, known); rule != "" {
 		return false, o.stepOver(rule)
 	}
 	from, start := len(o.out), o.i
-	child, err := o.value(o.childPlace(name, known))
+	child, err := o.value(o.childPlace(name, key, known))
 	if err != nil {
 		return false, err
 	}
@@ -81,7 +86,7 @@ func (o *objectWalk) member(known object, said *object) (bool, error) {
 }
 
 // dropped gives the rule by which a member goes away as a whole.
-func (o *objectWalk) dropped(name []byte, known object) string {
+func (o *objectWalk) dropped(name []byte, key key, known object) string {
 	isSecret := known.kind == kindSecret
 	switch string(name) {
 	case "data", "stringData":
@@ -92,10 +97,8 @@ func (o *objectWalk) dropped(name []byte, known object) string {
 		if isSecret || o.secret {
 			return ruleAnnotation
 		}
-	case "objectset.rio.cattle.io/applied":
-		return ruleLastApplied
 	}
-	if bytes.Contains(name, []byte("last-applied")) {
+	if key.applied {
 		return ruleLastApplied
 	}
 	return ""
@@ -112,16 +115,16 @@ func (o *objectWalk) stepOver(rule string) error {
 }
 
 // childPlace says where the value of a member stands.
-func (o *objectWalk) childPlace(name []byte, known object) place {
+func (o *objectWalk) childPlace(name []byte, key key, known object) place {
 	first := o.peek()
 	child := place{rule: o.rule, secret: known.kind == kindSecret && string(name) == "metadata"}
 	switch {
 	case o.rule != "":
 	case o.env && string(name) != "name" && string(name) != "valueFrom":
 		child.rule = ruleEnv
-	case first == '[' && isEnv(name):
+	case first == '[' && key.env:
 		child.env = true
-	case first == '{' && isEnv(name):
+	case first == '{' && key.env:
 		child.rule = ruleEnv
 	case first == '{' && known.kind == kindConfigMap && (string(name) == "data" || string(name) == "binaryData"):
 		if !allowedConfigMap(known) {
@@ -129,10 +132,8 @@ func (o *objectWalk) childPlace(name []byte, known object) place {
 		}
 	case first == '"' && string(name) == "auth":
 		child.rule = ruleField
-	case first != '{' && o.scanner.secretName(name):
-		if first == '"' || first == '[' || bytes.Contains(bytes.ToLower(name), []byte("passw")) {
-			child.rule, child.flat = ruleField, true
-		}
+	case key.secret && (first == '"' || first == '[' || key.password && first != '{'):
+		child.rule, child.flat = ruleField, true
 	}
 	if string(name) == "items" {
 		child.kind = strings.TrimSuffix(known.kind, "List")
