@@ -44,7 +44,11 @@ func assigned(b []byte, at, end int) (int, int) {
 	if hasFold(b[at:], "pwd") && from < len(b) && b[from] == '/' {
 		return -1, stop // the working directory
 	}
-	from, to := valueAt(b, from, sep == ':' && startsLine(b, start))
+	line := sep == ':' && startsLine(b, start)
+	if line && from < len(b) && (b[from] == '|' || b[from] == '>') {
+		return block(b, start, from)
+	}
+	from, to := valueAt(b, from, line)
 	if from >= 0 && hasFold(b[stop-1:], "s") && allDigits(b[from:to]) {
 		return -1, to // a number of tokens
 	}
@@ -115,6 +119,30 @@ func startsLine(b []byte, start int) bool {
 		i--
 	}
 	return i == 0 || b[i-1] == '\n'
+}
+
+// block finds the lines of a YAML block scalar, whose indicator is b[i]: those
+// that are indented further than its name b[start].
+func block(b []byte, start, i int) (int, int) {
+	end := lineEnd(b, i)
+	const longestIndicator = 4
+	if end == len(b) || end-i > longestIndicator {
+		return valueAt(b, i, true)
+	}
+	indent := start - 1 - bytes.LastIndexByte(b[:start], '\n')
+	from, to := -1, end
+	for to < len(b) {
+		text := skip(b, to+1, isBlank)
+		next := lineEnd(b, text)
+		if text < next && text-to-1 <= indent {
+			break
+		}
+		if from < 0 && text < next {
+			from = text
+		}
+		to = next
+	}
+	return from, to
 }
 
 // namedValue finds the value in name: DB_PASSWORD, value: x, where the keyword
@@ -215,7 +243,7 @@ func isClosing(c byte) bool {
 // or a reference that is resolved elsewhere.
 func harmlessValue(v []byte) bool {
 	switch strings.ToLower(string(v[:min(len(v), 12)])) {
-	case "", "true", "false", "null", "nil", "none", "{", "|", ">", "|-", ">-", "map[", "undefined", "%s", "%v", "%q":
+	case "", "true", "false", "null", "nil", "none", "{", "map[", "undefined", "%s", "%v", "%q":
 		return true
 	}
 	if len(v) < 4 || v[0] != '$' {

@@ -54,6 +54,10 @@ const (
 	PayloadFull    = "full"    // everything
 )
 
+func isPayload(s string) bool {
+	return s == PayloadNone || s == PayloadDefault || s == PayloadFull
+}
+
 // Options of [New].
 type Options struct {
 	Payload string // PayloadNone, PayloadDefault (when empty) or PayloadFull
@@ -76,11 +80,10 @@ func New(p Policy, o Options) (*Redactor, error) {
 	if _, err := ParsePolicy(string(p)); err != nil {
 		return nil, err
 	}
-	switch o.Payload {
-	case "":
+	if o.Payload == "" {
 		o.Payload = PayloadDefault
-	case PayloadNone, PayloadDefault, PayloadFull:
-	default:
+	}
+	if !isPayload(o.Payload) {
 		return nil, fmt.Errorf("unknown payload policy %q: use none, default or full", o.Payload)
 	}
 	return &Redactor{

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
@@ -143,6 +144,25 @@ func TestSummary(t *testing.T) {
 	}
 	if s.Policy != "standard" || s.Payload != "default" {
 		t.Errorf("policy %q, payload %q", s.Policy, s.Payload)
+	}
+}
+
+// TestSummaryStored: a summary comes through its own redactor, nothing else
+// does at its path.
+func TestSummaryStored(t *testing.T) {
+	r := newRedactor(t, "")
+	if _, err := io.Copy(io.Discard, r.Reader("a.log", strings.NewReader("token=abc password=x1\n"))); err != nil {
+		t.Fatal(err)
+	}
+	in, err := json.Marshal(r.Summary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := redacted(t, SummaryPath, string(in)); got != string(in)+"\n" || !strings.Contains(got, `"password":1`) {
+		t.Errorf("got %s, want %s", got, in)
+	}
+	for _, in := range []string{"", "password=hunter2", `{"secret":"hunter2"}`, `{"rules":{"Hunter 2":1}}`, `{"paths":{"a":{"hunter_2":1}}}`} {
+		refused(t, SummaryPath, in)
 	}
 }
 

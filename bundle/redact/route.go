@@ -10,6 +10,8 @@ import (
 func (r *Redactor) open(name string, src io.Reader, c counts) step {
 	ext := path.Ext(name)
 	switch {
+	case name == SummaryPath:
+		return &ownSummary{src: src}
 	case kernelSecret(name):
 		return &hidden{src: src, counts: c}
 	case ext == ".pcapng" && strings.HasPrefix(name, "captures/"):

@@ -29,6 +29,7 @@ func (s *scanner) isMask(b []byte) bool {
 type span struct {
 	key, from, to int
 	rule          string
+	pem           bool // a private key is in it, which goes on over lines
 }
 
 // finder looks at a keyword b[at:end] and returns the stretch to be masked.
@@ -88,7 +89,7 @@ func (s *scanner) scan(b []byte, spans []span) []span {
 			if from < 0 || from >= to || s.isMask(b[from:to]) {
 				continue
 			}
-			spans = append(spans, span{key: min(at, from), from: from, to: to, rule: s.rules[r].name})
+			spans = append(spans, span{key: min(at, from), from: from, to: to, rule: s.rules[r].name, pem: s.rules[r].name == rulePEM})
 		}
 	}
 	return merge(spans)
@@ -122,7 +123,7 @@ func merge(spans []span) []span {
 	for _, next := range spans[1:] {
 		last := &kept[len(kept)-1]
 		if next.from < last.to {
-			last.to, last.key = max(last.to, next.to), min(last.key, next.key)
+			last.to, last.key, last.pem = max(last.to, next.to), min(last.key, next.key), last.pem || next.pem
 			continue
 		}
 		kept = append(kept, next)

@@ -1,12 +1,21 @@
 package redact
 
-import "maps"
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+)
+
+// SummaryPath is where a bundle keeps its [Summary].
+const SummaryPath = "collection/redaction.json"
 
 // maxSummaryPaths bounds the paths that a summary names.
 const maxSummaryPaths = 20_000
 
 // Summary says how often each rule masked something; it holds no values. It
-// is stored as collection/redaction.json.
+// is stored at [SummaryPath].
 type Summary struct {
 	Policy       string                    `json:"policy"`
 	Payload      string                    `json:"payload"`
@@ -82,4 +91,36 @@ func (r *Redactor) commit(path string, c counts) {
 	for rule, n := range c {
 		r.paths[path][rule] += n
 	}
+}
+
+// ownSummary passes a Summary on and nothing else: the names of rules in it
+// would look like those of secrets.
+type ownSummary struct{ src io.Reader }
+
+func (o *ownSummary) next(out []byte) ([]byte, error) {
+	all, err := io.ReadAll(io.LimitReader(o.src, maxDocument+1))
+	if err != nil {
+		return out, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(all))
+	dec.DisallowUnknownFields()
+	var s Summary
+	if err := dec.Decode(&s); err != nil || len(all) > maxDocument {
+		return out, failf("not a summary of redactions: %v", err)
+	}
+	if _, err := ParsePolicy(s.Policy); err != nil || !isPayload(s.Payload) {
+		return out, failf("not a summary of redactions: policy %.20q, payload %.20q", s.Policy, s.Payload)
+	}
+	for _, rules := range append(slices.Collect(maps.Values(s.Paths)), s.Rules) {
+		for rule := range rules {
+			if !ruleName(rule) {
+				return out, failf("%q is not the name of a rule", rule)
+			}
+		}
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return out, failf("%w", err)
+	}
+	return append(append(out, b...), '\n'), io.EOF
 }

@@ -55,15 +55,14 @@ func (t *text) next(out []byte) ([]byte, error) {
 	cut := t.cut()
 	done := 0
 	for _, sp := range t.spans {
-		if sp.key >= cut {
+		if sp.from >= cut {
 			break
 		}
 		out = appendMask(append(out, t.buf[done:sp.from]...), sp.rule)
 		t.counts[sp.rule]++
 		done = sp.to
-		cut = max(cut, sp.to)
 		if sp.to == len(t.buf) && !t.eof {
-			t.dropLine = sp.rule != rulePEM
+			t.dropLine = !sp.pem
 			t.dropPEM = maxPEM - (sp.to - sp.from)
 		}
 	}
@@ -133,19 +132,28 @@ func validPrefix(b []byte, eof bool) bool {
 }
 
 // cut says up to where the window is safe to give out: the end of a line if
-// there is one.
+// there is one, and of all that was found by a word before.
 func (t *text) cut() int {
 	if t.eof {
 		return len(t.buf)
 	}
-	safe := len(t.buf) - lookahead
-	if n := bytes.LastIndexByte(t.buf[:safe], '\n'); n >= 0 {
-		return n + 1
+	cut := len(t.buf) - lookahead
+	if n := bytes.LastIndexByte(t.buf[:cut], '\n'); n >= 0 {
+		cut = n + 1
+	} else {
+		for i := 0; i < utf8.UTFMax && !utf8.RuneStart(t.buf[cut]); i++ {
+			cut--
+		}
 	}
-	for i := 0; i < utf8.UTFMax && !utf8.RuneStart(t.buf[safe]); i++ {
-		safe--
+	for again := true; again; {
+		again = false
+		for _, sp := range t.spans {
+			if sp.key < cut && sp.to > cut {
+				cut, again = sp.to, true
+			}
+		}
 	}
-	return safe
+	return cut
 }
 
 func (t *text) finishLine() {

@@ -27,7 +27,7 @@ func secretForms() map[string]string {
 		"--password S3CR3T --x", "--db-password=S3CR3T", "msg=\"login with password: S3CR3T\"", "'password' => 'S3CR3T'", "conf['password'] = 'S3CR3T'",
 		"<password>S3CR3T</password>", "Server=db;Password=S3CR3T;Pooling=true", "redis:6379,password=S3CR3T,ssl=True", "passphrase: correct horse S3CR3T",
 		"\x1b[36mpassword\x1b[0m=S3CR3T", "password%3DS3CR3T", "user=a&password=S3CR3T&x=1", `password="a \"S3CR3T`, `password="with \" quote S3CR3T"`,
-		"name: DB_PASSWORD\n  value: S3CR3T", `{"name":"DB_PASSWORD","value":"S3CR3T"}`, "name=DB_PASSWORD value=S3CR3T", "{Password:S3CR3T User:x}", "PGPASSWORD=S3CR3T psql",
+		"name: DB_PASSWORD\n  value: S3CR3T", `{"name":"DB_PASSWORD","value":"S3CR3T"}`, "name=DB_PASSWORD value=S3CR3T", "{Password:S3CR3T User:x}", "PGPASSWORD=S3CR3T psql", "a:\n  password: |-\n    x\n\n    S3CR3T\n  b: c", "- password: >\n    S3CR3T",
 		"password=a,S3CR3T", "password=a)S3CR3T", "pwd=S3CR3T", "password := \"S3CR3T\"")
 	add("secret", "client_secret=S3CR3T", "clientSecret: S3CR3T", "aws_secret_access_key = S3CR3T")
 	add("token", "token=S3CR3T", "X-Auth-Token: S3CR3T", "--token S3CR3T", "access_token=S3CR3T&x=y", `"refreshToken" : "S3CR3T"`)
@@ -143,6 +143,12 @@ func TestLongKeys(t *testing.T) {
 		got := redacted(t, "a.log", in)
 		if strings.Contains(got, planted) || !strings.Contains(got, "after\n") || !strings.HasSuffix(got, "b\n") {
 			t.Errorf("key after %d bytes: survives, or took the rest with it (%d bytes)", before, len(got))
+		}
+	}
+	for _, before := range []string{"password=\"", "token: ", "{\"secret\":\""} { // the key is in a value
+		in := strings.Repeat("a\n", (textWindow-lookahead)/2-20) + before + "-----BEGIN RSA PRIVATE KEY-----\n" + body + "-----END RSA PRIVATE KEY-----\nafter\n"
+		if got := redacted(t, "a.log", in); strings.Contains(got, planted) || !strings.HasSuffix(got, "after\n") {
+			t.Errorf("%s: the key survives", before)
 		}
 	}
 	got := redacted(t, "a.log", "-----BEGIN RSA PRIVATE KEY-----\n"+strings.Repeat("log line\n", 20_000))
