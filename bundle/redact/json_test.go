@@ -144,12 +144,11 @@ func FuzzJSON(f *testing.F) {
 			return
 		}
 		noise := string(name) + ":" + value
-		line := `{` + noise + `,"kind":"Secret","data":{"k":"P"},"stringData":{"k":"P"},"metadata":{"annotations":{"a":"P"}}}` + "\n" +
-			`{"kind":"Pod",` + noise + `,"spec":{"containers":[{"env":[{"name":"A","value":"P"}],"args":["--password","P","--token=P"]}]}}` + "\n" +
-			`{"kind":"ConfigMap","data":{"k":"P"},"x":{` + noise + `}}` + "\n" +
-			`{` + noise + `,"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"P"}},"m":"https://u:P@h","password":"P"}` + "\n"
-		in := strings.ReplaceAll(line, `P"`, planted+`"`)
-		in = strings.ReplaceAll(in, `:P@`, ":"+planted+"@")
+		secret := func(line string) string { return strings.ReplaceAll(line, "PLANTED", planted) }
+		in := "{" + noise + secret(`,"kind":"Secret","data":{"k":"PLANTED"},"stringData":{"k":"PLANTED"},"metadata":{"annotations":{"a":"PLANTED"}}}`) + "\n" +
+			`{"kind":"Pod",` + noise + secret(`,"spec":{"containers":[{"env":[{"name":"A","value":"PLANTED"}],"args":["--password","PLANTED","--token=PLANTED"]}]}}`) + "\n" +
+			secret(`{"kind":"ConfigMap","data":{"k":"PLANTED"},"x":{`) + noise + "}}\n" +
+			"{" + noise + secret(`,"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"PLANTED"}},"m":"https://u:PLANTED@h","password":"PLANTED"}`) + "\n"
 		path := "cluster/resources/core/v1/" + strings.ReplaceAll(resource, "\n", "") + "/a.ndjson"
 		out, err := io.ReadAll(r.Reader(path, strings.NewReader(in)))
 		if err != nil {
