@@ -29,7 +29,7 @@ var kubernetes = []string{"k8s.io/", "sigs.k8s.io/"}
 
 func layers() []layer {
 	return []layer{
-		{"cmd/casefile", []string{"collector/...", "bundle/...", "analyzers-wasm/...", "sdk/...", "cmd/casefile/..."},
+		{"cmd/casefile", []string{"collector/...", "bundle/...", "analyzers-wasm/...", "sdk/...", "cmd/casefile/...", "samples/bundles"},
 			append([]string{"github.com/urfave/cli/v2", "golang.org/x/term", "golang.org/x/sys"}, kubernetes...)},
 		{"cmd/casefile-agent", []string{"collector", "collector/node", "collector/capture/...", "collector/probe", "collector/agent", "bundle", "bundle/redact"},
 			[]string{"golang.org/x/sys"}},
@@ -51,7 +51,7 @@ func layers() []layer {
 		{"analyzers-wasm/rules", []string{"sdk/...", "analyzers-wasm/rules/..."}, nil},
 		{"analyzers-wasm/builtin", []string{"sdk/...", "analyzers-wasm/rules/..."}, nil},
 		{"sdk", []string{"sdk/..."}, nil},
-		{"samples", []string{"sdk/...", "collector/...", "bundle/..."}, kubernetes},
+		{"samples", []string{"sdk/..."}, nil},
 	}
 }
 

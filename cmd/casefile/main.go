@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -21,6 +22,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == sandboxVerb {
 		os.Exit(sandboxChild())
 	}
+	// Collectors enter other network namespaces on threads that end with them.
+	// The first thread cannot end: nothing but main may run on it.
+	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args)
 	stop()

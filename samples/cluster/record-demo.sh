@@ -21,8 +21,10 @@ trap cleanup EXIT
 for f in $FAULTS; do "$KIT/faults/$f.sh" inject; done
 "$KIT/faults/crashloop.sh" show > /dev/null
 pod=$(k -n cf-demo get pod -l app=web --field-selector spec.nodeName=cf-n2 -o jsonpath='{.items[0].metadata.name}')
-( while :; do for f in packet-loss-20 listen-overflow; do "$KIT/faults/$f.sh" show > /dev/null 2>&1 || true; done; done ) &
-traffic=$!
+for f in packet-loss-20 listen-overflow; do
+  ( while :; do "$KIT/faults/$f.sh" show > /dev/null 2>&1 || true; done ) &
+  traffic="$traffic $!"
+done
 rm -rf "$OUT"; mkdir -p "$OUT"
 "$CASEFILE" collect --no-sign --yes -o "$tmp/all.tar.zst" --record-streams "$OUT" --sample-interval 5s \
   --capture "pod/cf-demo/$pod=tcp port 8080" --capture-duration 8s --snaplen 96
