@@ -20,7 +20,7 @@ func (r *Reader) Extract(ctx context.Context, dir string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	made := map[string]bool{}
 	for i, n := range r.nodes {
 		if err := ctx.Err(); err != nil {
@@ -46,7 +46,7 @@ func (r *Reader) extractOne(root *os.Root, entry, name string) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }()
 	dst, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

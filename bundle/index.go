@@ -136,13 +136,14 @@ func parseIndex(text string) (indexPart, error) {
 
 // checkName checks the path of an entry and notes what is rare about it.
 func (e *entry) checkName() error {
-	if err := checkPath(e.path); err != nil {
+	ascii, err := scanPath(e.path)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if reserved(e.path) {
 		return fmt.Errorf("%w: %w: %q belongs to the format", ErrDamaged, ErrPath, e.path)
 	}
-	e.foreign = !isASCII(e.path)
+	e.foreign = !ascii
 	_, e.part = partOf(e.path)
 	return nil
 }

@@ -16,10 +16,16 @@ import (
 // relative, slash-separated, UTF-8 in normal form C, within the limits, and
 // harmless on every common file system.
 func checkPath(p string) error {
+	_, err := scanPath(p)
+	return err
+}
+
+// scanPath is checkPath and says whether p is ASCII.
+func scanPath(p string) (ascii bool, err error) {
 	if len(p) == 0 || len(p) > MaxPath {
-		return fmt.Errorf("%w: %d bytes long", ErrPath, len(p))
+		return false, fmt.Errorf("%w: %d bytes long", ErrPath, len(p))
 	}
-	ascii := true
+	ascii = true
 	for begin, depth := 0, 1; begin <= len(p); depth++ {
 		end := begin
 		for end < len(p) && p[end] != '/' {
@@ -27,17 +33,17 @@ func checkPath(p string) error {
 		}
 		plain, err := checkElement(p[begin:end])
 		if err != nil {
-			return fmt.Errorf("%w: %q: %w", ErrPath, p, err)
+			return false, fmt.Errorf("%w: %q: %w", ErrPath, p, err)
 		}
 		if depth > MaxDepth {
-			return fmt.Errorf("%w: %q: more than %d folders deep", ErrPath, p, MaxDepth)
+			return false, fmt.Errorf("%w: %q: more than %d folders deep", ErrPath, p, MaxDepth)
 		}
 		ascii, begin = ascii && plain, end+1
 	}
 	if !ascii && !norm.NFC.IsNormalString(p) {
-		return fmt.Errorf("%w: %q: not in Unicode normal form C", ErrPath, p)
+		return false, fmt.Errorf("%w: %q: not in Unicode normal form C", ErrPath, p)
 	}
-	return nil
+	return ascii, nil
 }
 
 type pathError string
@@ -74,13 +80,19 @@ func checkElement(e string) (ascii bool, err error) {
 	return ascii, nil
 }
 
+// The ASCII bytes that may not stand in an element, one bit each: controls and
+// " * / : < > ? below 64, \ | DEL above.
+const (
+	refusedLow  = 1<<32 - 1 | 1<<'"' | 1<<'*' | 1<<'/' | 1<<':' | 1<<'<' | 1<<'>' | 1<<'?'
+	refusedHigh = 1<<('\\'-64) | 1<<('|'-64) | 1<<(0x7f-64)
+)
+
 // refused says whether an ASCII byte may not stand in an element.
 func refused(c byte) bool {
-	switch c {
-	case '<', '>', ':', '"', '|', '?', '*', '\\', '/', 0x7f:
-		return true
+	if c < 64 {
+		return uint64(refusedLow)>>c&1 == 1
 	}
-	return c < 0x20
+	return uint64(refusedHigh)>>(c-64)&1 == 1
 }
 
 // invisible finds what could deceive a reader: controls, bidirectional and
@@ -91,19 +103,23 @@ func invisible(r rune) bool {
 
 // device finds the names that Windows gives to devices, with any extension.
 func device(e string) bool {
-	switch lower(e[0]) {
-	case 'c', 'p', 'a', 'n', 'l':
-	default:
-		return false
+	n := 0
+	for n < len(e) && n < 16 && e[n] != '.' {
+		n++
 	}
-	stem, _, _ := strings.Cut(e, ".")
-	stem = strings.TrimRight(stem, " ")
+	stem := strings.TrimRight(e[:n], " ")
 	switch len(stem) {
-	case 3:
-		return strings.EqualFold(stem, "con") || strings.EqualFold(stem, "prn") || strings.EqualFold(stem, "aux") || strings.EqualFold(stem, "nul")
-	case 4:
-		port := strings.EqualFold(stem[:3], "com") || strings.EqualFold(stem[:3], "lpt")
-		return port && stem[3] >= '0' && stem[3] <= '9'
+	case 3, 4:
+		port := len(stem) == 4
+		if port && (stem[3] < '0' || stem[3] > '9') {
+			return false
+		}
+		switch [3]byte{lower(stem[0]), lower(stem[1]), lower(stem[2])} {
+		case [3]byte{'c', 'o', 'n'}, [3]byte{'p', 'r', 'n'}, [3]byte{'a', 'u', 'x'}, [3]byte{'n', 'u', 'l'}:
+			return !port
+		case [3]byte{'c', 'o', 'm'}, [3]byte{'l', 'p', 't'}:
+			return port
+		}
 	case 6, 7:
 		return strings.EqualFold(stem, "conin$") || strings.EqualFold(stem, "conout$")
 	}
