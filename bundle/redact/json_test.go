@@ -27,6 +27,7 @@ func TestJSONForms(t *testing.T) {
 		{"secret in a list", podsPath, `{"items":[{"data":{"k":"S"}}],"kind":"SecretList"}`, `{"items":[{}],"kind":"SecretList"}`},
 		{"secret in a template", podsPath, `{"objects":[{"kind":"Secret","stringData":{"k":"S"}}]}`, `{"objects":[{"kind":"Secret"}]}`},
 		{"secret table", "cluster/tables/core/v1/secrets/a.ndjson", `{"object":{"metadata":{"annotations":{"a":"S"},"name":"n"}}}`, `{"object":{"metadata":{"name":"n"}}}`},
+		{"annotations anywhere", "cluster/resources/core/v1/secrets/a.ndjson", `{"x":{"annotations":{"a":"S"}}}`, `{"x":{}}`},
 		{"only member", podsPath, `{"kind":"x","annotations":{"kubectl.kubernetes.io/last-applied-configuration":"S"}}`, `{"kind":"x","annotations":{}}`},
 		{"last applied", podsPath, `{"annotations":{"a":"b", "kubectl.kubernetes.io/last-applied-configuration":"S","c":"d"}}`, `{"annotations":{"a":"b","c":"d"}}`},
 		{"last applied first", podsPath, `{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"S","c":"d"}}`, `{"annotations":{"c":"d"}}`},

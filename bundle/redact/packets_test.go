@@ -124,6 +124,8 @@ func TestCuts(t *testing.T) {
 		{"SLL2", 276, join(be16(0x0800), make([]byte, 18), ip4(6, 0, tcp(80, secret))), 72, 72},
 		{"ARP with padding", 1, eth(0x0806, append(make([]byte, 28), secret...)), 42, 42},
 		{"TCP padding", 1, append(eth(0x0800, ip4(6, 0, tcp(80, ""))), secret...), 66, 66},
+		{"IGMP padding", 1, append(eth(0x0800, ip4(2, 0, []byte("igmp"))), secret...), 38, 38},
+		{"IPv6 padding", 1, append(eth(0x86DD, ip6(50, []byte("esp."))), secret...), 58, 58},
 		{"DNS", 1, eth(0x0800, ip4(17, 0, udp(53, []byte(query)))), 42, 42 + len(query)},
 		{"DNS and more", 1, eth(0x0800, ip4(17, 0, udp(53, []byte(query+secret)))), 42, 42 + len(query)},
 		{"DNS over TCP", 1, eth(0x0800, ip4(6, 0, tcp(53, "\x00\x1a"+query+secret))), 66, 66 + 2 + len(query)},

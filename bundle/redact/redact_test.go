@@ -166,6 +166,18 @@ func TestSummaryStored(t *testing.T) {
 	}
 }
 
+// leaky appends bytes and fails.
+type leaky struct{}
+
+func (leaky) next(out []byte) ([]byte, error) { return append(out, "raw"...), failf("boom") }
+
+func TestNothingBeforeAnError(t *testing.T) {
+	out, err := io.ReadAll(&reader{redactor: newRedactor(t, ""), step: leaky{}})
+	if len(out) > 0 || !errors.Is(err, ErrRedaction) {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestConcurrent(t *testing.T) {
 	r := newRedactor(t, "")
 	const n = 8

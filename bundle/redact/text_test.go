@@ -85,6 +85,22 @@ func TestTextForms(t *testing.T) {
 	}
 }
 
+// TestTwice: a mask is no secret, whatever stands around it; what only looks
+// like a mask is.
+func TestTwice(t *testing.T) {
+	for _, line := range []string{"token=abc = foo", "password=a: b", "token token=abc, password: x", "https://token@h/?token=abc", "[REDACTED:token] = x", "password=[REDACTED:token] x"} {
+		once := redacted(t, "a.log", line+"\n")
+		if twice := redacted(t, "a.log", once); twice != once {
+			t.Errorf("once %q, twice %q", once, twice)
+		}
+	}
+	for _, line := range []string{"password=[REDACTED:" + planted + "]", "password=[REDACTED:token]" + planted, "[REDACTED:token=" + planted, "[REDACTED:x token=" + planted + "]"} {
+		if got := redacted(t, "a.log", line); strings.Contains(got, planted) {
+			t.Errorf("%q became %q", line, got)
+		}
+	}
+}
+
 // TestTextKept: what diagnosis needs and is no secret comes through as it is.
 func TestTextKept(t *testing.T) {
 	kept := []string{
@@ -94,7 +110,7 @@ func TestTextKept(t *testing.T) {
 		"tokens: 15", "password=", `password: ""`, "password: null", "--password=$(DB_PASSWORD)", "automountServiceAccountToken: false", "passwordPolicy: strong",
 		"cat /etc/passwd: Permission denied", "PWD=/root/x", "http://10.0.0.1:8080/a@b", "https://host/path?x=y", "http://[fd00::1]:80/", "dial tcp 10.96.0.1:443: i/o timeout",
 		"basic authentication failed", "bearer token missing", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "SecretKeyRef", "psql -p 5432 db", "curl -s http://x",
-		"git@github.com:a/b", "mail to a@b.c", "plugin/errors: 2 example.com. A: read udp 10.244.0.5:53->10.96.0.10:53: i/o timeout", "kubernetes.io/service-account-token", "mysql -p -u root",
+		"git@github.com:a/b", "mail to a@b.c", "plugin/errors: 2 example.com. A: read udp 10.244.0.5:53->10.96.0.10:53: i/o timeout", "kubernetes.io/service-account-token", "mysql -p -u root", "[REDACTED:token] = x", "https://u:[REDACTED:url-password]@h/",
 	}
 	for _, line := range kept {
 		if got := redacted(t, "cluster/logs/a/b/c.log", line+"\n"); got != line+"\n" {
@@ -145,8 +161,8 @@ func TestLongKeys(t *testing.T) {
 			t.Errorf("key after %d bytes: survives, or took the rest with it (%d bytes)", before, len(got))
 		}
 	}
-	for _, before := range []string{"password=\"", "token: ", "{\"secret\":\""} { // the key is in a value
-		in := strings.Repeat("a\n", (textWindow-lookahead)/2-20) + before + "-----BEGIN RSA PRIVATE KEY-----\n" + body + "-----END RSA PRIVATE KEY-----\nafter\n"
+	for _, before := range []string{"password=\"", "token: ", "{\"secret\":\"", "password=x"} { // the key is in a value
+		in := strings.Repeat("a\n", (textWindow-lookahead)/2-200) + before + "-----BEGIN RSA PRIVATE KEY-----\n" + body + "-----END RSA PRIVATE KEY-----\nafter\n"
 		if got := redacted(t, "a.log", in); strings.Contains(got, planted) || !strings.HasSuffix(got, "after\n") {
 			t.Errorf("%s: the key survives", before)
 		}
