@@ -41,16 +41,21 @@ test: artifacts ## the tests; with E2E=1 also the real cluster
 	$(call say,go vet)
 	@$(GO) vet ./...
 	$(call say,go test)
-	@$(GO) test -timeout 20m $(TESTFLAGS) ./...
+	@E2E= $(GO) test -timeout 20m $(TESTFLAGS) ./...
 ifeq ($(E2E),1)
 	@$(MAKE) --no-print-directory e2e
 endif
 
+KUBE := E2E=1 CASEFILE_BIN=$(CURDIR)/$(BIN)
 e2e: build ## build and boot a real cluster, inject faults, and hold the findings against them
 	$(call say,building the cluster (about eight minutes the first time))
 	@samples/cluster/build.sh
-	$(call say,end-to-end tests on a real cluster)
-	@E2E=1 CASEFILE_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 60m -v ./samples/cluster/e2e ./collector/cluster/...
+	$(call say,end-to-end tests on a real cluster: faults and what is found)
+	@$(KUBE) $(GO) test -count=1 -timeout 60m -v ./samples/cluster/e2e
+	$(call say,end-to-end tests on a real cluster: collecting from the API server and launching agents)
+	@samples/cluster/up.sh 3 > /dev/null
+	@rc=0; $(KUBE) KUBECONFIG=$${CASEFILE_CLUSTER:-/var/tmp/casefile-cluster}/admin.conf \
+	  $(GO) test -count=1 -timeout 30m ./collector/cluster/... || rc=$$?; samples/cluster/down.sh; exit $$rc
 
 bench: ## benchmarks, each beside its peer
 	@$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -75,7 +75,23 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 		return err
 	}
 	j.collectors = append(j.collectors, nodes)
+	j.prepare = func(ctx context.Context) error { return prepareNodes(ctx, launcher, nodes) }
 	return nil
+}
+
+// prepareNodes tries the ladder before anything else is collected: without an
+// agent the run stops within seconds and says how to load one, rather than
+// end with half a bundle. What is refused costs only the nodes.
+func prepareNodes(ctx context.Context, l *launch.Launcher, c collector.Collector) error {
+	n, ok := c.(interface{ Names() []string })
+	if !ok {
+		return nil
+	}
+	err := l.Prepare(ctx, n.Names())
+	if errors.Is(err, launch.ErrNoAgent) {
+		return errors.Join(err, l.Finish(ctx))
+	}
+	return nil // the collector gets the same answer and records it
 }
 
 // name fixes whose data this is, and with it the top folder.
@@ -116,7 +132,7 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 			wanted = append(wanted, p.Node)
 		}
 	}
-	pick, err := launch.PickNodes(asNodes(all), j.plan.Nodes, wanted)
+	pick, err := launch.PickNodes(all, j.plan.Nodes, wanted)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
@@ -202,8 +218,14 @@ func (j *job) captureIndexOf(t cluster.Target) captureIndex {
 func confirmer(j *job, yes bool) func(context.Context, launch.Intent) (bool, error) {
 	return func(ctx context.Context, i launch.Intent) (bool, error) {
 		j.note("%s", i)
-		if yes || !term.IsTerminal(int(os.Stdin.Fd())) {
+		if yes {
 			return true, nil
+		}
+		if !term.IsTerminal(int(os.Stdin.Fd())) {
+			if len(i.Borrow) > 0 { // a stranger's shell as root on a node: only when somebody said so
+				j.note("there is no terminal to ask on: say --yes to agree, or load the agent's image (casefile agent image)")
+			}
+			return len(i.Borrow) == 0, nil
 		}
 		fmt.Fprint(os.Stderr, "Go on? [y/N] ")
 		answer := make(chan string, 1)

@@ -33,6 +33,7 @@ type job struct {
 	top        string
 	collectors []collector.Collector
 	captures   []captureIndex
+	prepare    func(context.Context) error // what may stop the run before anything is written; may be nil
 
 	mu       sync.Mutex
 	redacted map[string]int // redactions that agents made, by rule
@@ -92,6 +93,11 @@ func topFolder(name string, at time.Time) string {
 // without the time limit: when it has ended, the user has had enough.
 func (j *job) run(ctx, parent context.Context) error {
 	j.began = time.Now()
+	if j.prepare != nil {
+		if err := j.prepare(ctx); err != nil {
+			return err
+		}
+	}
 	out, err := j.create()
 	if err != nil {
 		return err

@@ -18,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
+
+	"github.com/casefile-io/casefile/collector/cluster"
 )
 
 func newLauncher(t *testing.T, o Options) *Launcher {
@@ -339,16 +341,20 @@ func nodeNamed(name string, status corev1.ConditionStatus, labels ...string) cor
 	return n
 }
 
+func pickable(name string, ready bool, label, value string) cluster.Node {
+	return cluster.Node{Name: name, Ready: ready, Labels: map[string]string{label: value}}
+}
+
 func TestPickNodes(t *testing.T) {
-	var large []corev1.Node
+	var large []cluster.Node
 	for i := range 100 {
-		large = append(large, nodeNamed(fmt.Sprintf("w%03d", i), corev1.ConditionTrue, "zone=a"))
+		large = append(large, pickable(fmt.Sprintf("w%03d", i), true, "zone", "a"))
 	}
-	large = append(large, nodeNamed("cp", corev1.ConditionTrue, "node-role.kubernetes.io/control-plane="), nodeNamed("sick", corev1.ConditionUnknown),
-		nodeNamed("win", corev1.ConditionTrue, "kubernetes.io/os=windows"), nodeNamed("s390", corev1.ConditionTrue, "kubernetes.io/arch=s390x"))
+	large = append(large, cluster.Node{Name: "cp", Ready: true, ControlPlane: true}, pickable("sick", false, "", ""),
+		pickable("win", true, "kubernetes.io/os", "windows"), pickable("s390", true, "kubernetes.io/arch", "s390x"))
 	small := large[:3]
 	for _, c := range []struct {
-		all     []corev1.Node
+		all     []cluster.Node
 		by      string
 		targets []string
 		want    []string

@@ -64,7 +64,7 @@ func (c *nodes) Collect(ctx context.Context, out *collector.Output) (err error) 
 	if p, ok := c.dialer.(interface {
 		Prepare(context.Context, []string) error
 	}); ok {
-		if err := p.Prepare(ctx, c.names()); err != nil {
+		if err := p.Prepare(ctx, c.Names()); err != nil {
 			return c.unprepared(out, err)
 		}
 	}
@@ -72,7 +72,8 @@ func (c *nodes) Collect(ctx context.Context, out *collector.Output) (err error) 
 	return nil
 }
 
-func (c *nodes) names() []string {
+// Names lists the nodes of the plans, for who wants to Prepare the dialer first.
+func (c *nodes) Names() []string {
 	names := make([]string, len(c.plans))
 	for i, p := range c.plans {
 		names[i] = p.Node

@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/casefile-io/casefile/collector/cluster"
 )
 
 // Bounds of --nodes auto.
@@ -26,9 +28,9 @@ type Pick struct {
 // PickNodes chooses nodes by what --nodes says: auto, all, none, or a label
 // selector. targets are nodes that captures need; none and a selector may
 // leave them out, which the caller's plan then shows.
-func PickNodes(all []corev1.Node, by string, targets []string) (Pick, error) {
+func PickNodes(all []cluster.Node, by string, targets []string) (Pick, error) {
 	p := Pick{Skipped: map[string]string{}}
-	var usable []corev1.Node
+	var usable []cluster.Node
 	for _, n := range all {
 		if !supported(n.Labels) {
 			p.Skipped[n.Name] = fmt.Sprintf("there is no agent for %s/%s", n.Labels[corev1.LabelOSStable], n.Labels[corev1.LabelArchStable])
@@ -67,7 +69,7 @@ func PickNodes(all []corev1.Node, by string, targets []string) (Pick, error) {
 	return p, nil
 }
 
-func namesOf(nodes []corev1.Node) []string {
+func namesOf(nodes []cluster.Node) []string {
 	var names []string
 	for _, n := range nodes {
 		names = append(names, n.Name)
@@ -77,19 +79,18 @@ func namesOf(nodes []corev1.Node) []string {
 
 // pickAuto takes all of a small cluster; of a large one all targets, some of
 // the control plane and of the unhealthy, and a sample of the rest.
-func pickAuto(nodes []corev1.Node, targets []string) []string {
+func pickAuto(nodes []cluster.Node, targets []string) []string {
 	if len(nodes) <= AutoAll {
 		return namesOf(nodes)
 	}
 	var picked, control, unhealthy, rest []string
-	for i := range nodes {
-		n := &nodes[i]
+	for _, n := range nodes {
 		switch {
 		case slices.Contains(targets, n.Name):
 			picked = append(picked, n.Name)
-		case !healthy(n):
+		case !n.Ready || n.Pressure:
 			unhealthy = append(unhealthy, n.Name)
-		case isControl(n):
+		case n.ControlPlane:
 			control = append(control, n.Name)
 		default:
 			rest = append(rest, n.Name)
@@ -112,23 +113,4 @@ func spread(names []string, k int) []string {
 		out = append(out, names[i*len(names)/k])
 	}
 	return out
-}
-
-func isControl(n *corev1.Node) bool {
-	for _, role := range []string{"control-plane", "master", "etcd"} {
-		if _, ok := n.Labels["node-role.kubernetes.io/"+role]; ok {
-			return true
-		}
-	}
-	return false
-}
-
-// healthy: Ready, and under no pressure.
-func healthy(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type != corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return false
-		}
-	}
-	return ready(n) == corev1.ConditionTrue
 }

@@ -151,6 +151,23 @@ func testDenied(t *testing.T, k *kit) {
 	}
 }
 
+// testMistaken gives targets that are not there: exit 2, and what comes close.
+func testMistaken(t *testing.T, k *kit) {
+	for target, want := range map[string]string{
+		"pod/cf-demo/nope": "nope", "service/cf-demo/wep": "web", "node/cf-n9": "cf-n", "pod/nope": "namespace is missing", "pod/a/b=port port": "port",
+	} {
+		file := filepath.Join(t.TempDir(), "b.tar.zst")
+		_, log := k.run(t, time.Minute, 2, "collect", "--no-sign", "--yes", "-o", file, "--capture", target)
+		if !strings.Contains(log, want) {
+			t.Errorf("--capture %s: %s", target, log)
+		}
+	}
+	if _, log := k.run(t, time.Minute, 0, "agent", "cleanup", "-A"); !strings.Contains(log, "nothing to remove") {
+		t.Errorf("cleanup: %s", log)
+	}
+	assertNothingLeft(t, k)
+}
+
 // testCosign holds the seal against the field's own verifier, without network.
 func testCosign(t *testing.T, k *kit) {
 	dir := t.TempDir()
