@@ -62,8 +62,9 @@ func (t *text) next(out []byte) ([]byte, error) {
 		t.counts[sp.rule]++
 		done = sp.to
 		if sp.to == len(t.buf) && !t.eof {
-			t.dropLine = !sp.pem
-			t.dropPEM = maxPEM - (sp.to - sp.from)
+			if t.dropLine = !sp.pem; sp.pem {
+				t.dropPEM = maxPEM - (sp.to - sp.from)
+			}
 		}
 	}
 	out = append(out, t.buf[done:cut]...)
