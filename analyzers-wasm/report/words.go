@@ -34,7 +34,7 @@ func english() words {
 		deltaIn: "%+d in %s s", packet: "#%d", sep: ", ", peer: "peer", affected: "affects", more: "and %d more",
 		unknown: "Could not tell (%d)", clear: "Clear (%d): %s", failed: "MODULE FAILED: %s", moduleLog: "log",
 		missing: map[string]string{needCaptures: "no capture", needNodes: "kernel data of nodes", needSamples: "a second sample of the nodes",
-			needCluster: "objects of the cluster", needLogs: "logs", needOther: "other"},
+			needCluster: "objects that this user may not list", needLogs: "logs", needOther: "other"},
 		symptom: "What it is about", variants: "Ways to be broken",
 	}
 }
@@ -51,7 +51,7 @@ func chinese() words {
 		deltaIn: "%[2]s 秒内 %+[1]d", packet: "#%d", sep: "，", peer: "对端", affected: "影响", more: "等 %d 个",
 		unknown: "无法判断（%d）", clear: "正常（%d）：%s", failed: "模块失败：%s", moduleLog: "日志",
 		missing: map[string]string{needCaptures: "没有抓包", needNodes: "缺少节点内核数据", needSamples: "缺少节点的第二次采样",
-			needCluster: "缺少集群对象", needLogs: "缺少日志", needOther: "其他"},
+			needCluster: "当前用户无权读取的集群对象", needLogs: "缺少日志", needOther: "其他"},
 		symptom: "说明", variants: "几种情形",
 	}
 }
@@ -72,7 +72,7 @@ func supply(need string) string {
 		needCaptures: "casefile collect --capture pod/NS/NAME",
 		needNodes:    "casefile collect --nodes all",
 		needSamples:  "casefile collect --nodes all --samples 2",
-		needCluster:  "casefile plan --rbac",
-		needLogs:     "casefile collect --profile full",
+		needCluster:  "casefile collect --kubeconfig FILE",
+		needLogs:     "casefile collect",
 	}[need]
 }
