@@ -50,7 +50,8 @@ type packer struct {
 }
 
 func newPacker() (*packer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(workers))
+	// A frame is all that a worker has to look back on; the default history is 16 MB each.
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(workers), zstd.WithWindowSize(MaxFrame), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err
 	}
