@@ -6,12 +6,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 // lab is two network namespaces joined by a veth pair: near (10.77.0.1) and
@@ -75,16 +76,13 @@ func ip(t testing.TB, args ...string) {
 // inside runs f on a thread in a namespace; the thread ends with it.
 func inside(t testing.TB, ns string, f func() error) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := enter("/run/netns/"+ns, 0); err != nil {
-			done <- err
-			return
+	var err error
+	collector.OnOwnThread(func() {
+		if err = enter("/run/netns/"+ns, 0); err == nil {
+			err = f()
 		}
-		done <- f()
-	}()
-	if err := <-done; err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

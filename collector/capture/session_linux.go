@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -27,30 +26,21 @@ type session struct {
 }
 
 // open begins a capture in the namespace of s. The thread that enters the
-// namespace is never used for anything else: it ends with its goroutine.
-func open(s Spec) (*session, error) {
+// namespace is never used for anything else.
+func open(s Spec) (c *session, err error) {
 	program, err := filter.CompileAny(s.Filter, s.Snaplen)
 	if err != nil {
 		return nil, err
 	}
-	type answer struct {
-		session *session
-		err     error
+	if s.NetnsPath == "" {
+		return begin(s, program)
 	}
-	done := make(chan answer, 1)
-	go func() {
-		if s.NetnsPath != "" {
-			runtime.LockOSThread() // and never unlock
-			if err := enter(s.NetnsPath, s.Netns); err != nil {
-				done <- answer{err: err}
-				return
-			}
+	collector.OnOwnThread(func() {
+		if err = enter(s.NetnsPath, s.Netns); err == nil {
+			c, err = begin(s, program)
 		}
-		c, err := begin(s, program)
-		done <- answer{c, err}
-	}()
-	a := <-done
-	return a.session, a.err
+	})
+	return c, err
 }
 
 // enter moves the calling thread into a network namespace.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/casefile-io/casefile/collector"
@@ -106,7 +105,7 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 
 // sample reads one namespace once.
 func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
-	onOwnThread(func() {
+	collector.OnOwnThread(func() {
 		prefix := g.prefix(ns, k)
 		start := time.Now()
 		if err := enter(g.o.ProcRoot, ns); err != nil {
@@ -119,24 +118,6 @@ func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
 		}
 		g.inNamespace(ctx, ns, prefix, k > 0)
 	})
-}
-
-// onOwnThread runs fn on a thread that may enter other namespaces: never
-// unlocked, it ends with its goroutine. The process's first thread cannot end,
-// and what it did would show in /proc/PID for ever, so that it only waits here.
-func onOwnThread(fn func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			onOwnThread(fn)
-			runtime.UnlockOSThread()
-			return
-		}
-		fn()
-	}()
-	<-done
 }
 
 // inNamespace runs every source; the calling thread is in the namespace. again

@@ -359,7 +359,7 @@ func TestLeavesItsOwnNamespaceAlone(t *testing.T) {
 	}
 	space := Netns{Inode: inodeOf(t, pidA), pids: []int{pidA}}
 	for range 200 { // whichever thread the goroutine comes to run on
-		onOwnThread(func() {
+		collector.OnOwnThread(func() {
 			if err := enter("/proc", space); err != nil {
 				t.Error(err)
 			}
