@@ -87,7 +87,7 @@ bootstrapTokens: [{token: $TOKEN, ttl: 24h0m0s, usages: [signing, authentication
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
-clusterName: casefile
+clusterName: lab
 kubernetesVersion: $K8S_VERSION
 imageRepository: $IMAGE_PREFIX
 controlPlaneEndpoint: $API_IP:6443
