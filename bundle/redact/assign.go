@@ -66,8 +66,6 @@ func harmlessTails() []string {
 		"webhook", "ization", "izer"}
 }
 
-var harmless = harmlessTails()
-
 func harmlessTail(tail []byte) bool {
 	if len(tail) < 2 {
 		return false
@@ -78,7 +76,7 @@ func harmlessTail(tail []byte) bool {
 		}
 		return r
 	}, strings.ToLower(string(tail)))
-	return slices.ContainsFunc(harmless, func(h string) bool { return strings.HasSuffix(t, h) })
+	return slices.ContainsFunc(harmlessTails(), func(h string) bool { return strings.HasSuffix(t, h) })
 }
 
 // separator steps from the end of a name over its closing quote, blanks and

@@ -151,18 +151,19 @@ func jwt(b []byte, at, end int) (int, int) {
 // 16384 bits with a time stamp before every line fits.
 const maxPEM = 32 << 10
 
-var pemLabel = prefixed(`^-----BEGIN [A-Za-z0-9 ]{0,40}(?:PRIVATE KEY|Static key)[A-Za-z0-9 ]{0,20}-----`)
-
-// pem finds a block of a private key, over lines.
-func pem(b []byte, at, end int) (int, int) {
-	if from, _ := pemLabel(b, at, end); from < 0 {
-		return -1, end
+// pem makes a finder of a private key's block, over lines.
+func pem() finder {
+	label := prefixed(`^-----BEGIN [A-Za-z0-9 ]{0,40}(?:PRIVATE KEY|Static key)[A-Za-z0-9 ]{0,20}-----`)
+	return func(b []byte, at, end int) (int, int) {
+		if from, _ := label(b, at, end); from < 0 {
+			return -1, end
+		}
+		limit := min(len(b), at+maxPEM)
+		if n := pemEnd(b[end:limit]); n >= 0 {
+			return at, end + n
+		}
+		return at, limit
 	}
-	limit := min(len(b), at+maxPEM)
-	if n := pemEnd(b[end:limit]); n >= 0 {
-		return at, end + n
-	}
-	return at, limit
 }
 
 // pemEnd returns the index after the last line of a block.

@@ -72,16 +72,21 @@ func newDocument(src io.Reader, s *scanner, hint string, c counts) *document {
 }
 
 func (d *document) next(out []byte) ([]byte, error) {
-	all, err := io.ReadAll(io.LimitReader(d.src, maxDocument+1))
+	all, err := readDocument(d.src)
 	if err != nil {
 		return out, err
-	}
-	if len(all) > maxDocument {
-		return out, failf("the document is longer than %d bytes", maxDocument)
 	}
 	out, err = d.walker.append(out, all)
 	if err != nil {
 		return out, failf("%w", err)
 	}
 	return out, io.EOF
+}
+
+func readDocument(src io.Reader) ([]byte, error) {
+	all, err := io.ReadAll(io.LimitReader(src, maxDocument+1)) //nolint:forbidigo // bounded by the LimitReader
+	if err == nil && len(all) > maxDocument {
+		err = failf("the document is longer than %d bytes", maxDocument)
+	}
+	return all, err
 }

@@ -9,7 +9,6 @@ import (
 type objectWalk struct {
 	*walker
 	place
-	self  object // as far as it is known
 	start int
 
 	// name: DB_PASSWORD, value: x

@@ -50,7 +50,7 @@ func textRules() []rule {
 		{"command-password", []string{"mysql", "mariadb", "sshpass", "mongo", "redis-cli", "curl ", "docker login"}, program, false},
 
 		// key material
-		{rulePEM, []string{"-----begin "}, pem, false},
+		{rulePEM, []string{"-----begin "}, pem(), false},
 		{"private-key-base64", []string{"ls0tls1crudjti"}, base64PEM, false},
 		token("age-key", `^AGE-SECRET-KEY-[0-9A-Z-]{20,}`, "age-secret-key-"),
 

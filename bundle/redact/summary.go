@@ -98,14 +98,14 @@ func (r *Redactor) commit(path string, c counts) {
 type ownSummary struct{ src io.Reader }
 
 func (o *ownSummary) next(out []byte) ([]byte, error) {
-	all, err := io.ReadAll(io.LimitReader(o.src, maxDocument+1))
+	all, err := readDocument(o.src)
 	if err != nil {
 		return out, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(all))
 	dec.DisallowUnknownFields()
 	var s Summary
-	if err := dec.Decode(&s); err != nil || len(all) > maxDocument {
+	if err := dec.Decode(&s); err != nil {
 		return out, failf("not a summary of redactions: %v", err)
 	}
 	if _, err := ParsePolicy(s.Policy); err != nil || !isPayload(s.Payload) {
