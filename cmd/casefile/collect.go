@@ -247,7 +247,7 @@ func parseSize(s string) (int64, error) {
 	}
 	var n float64
 	var rest string
-	if k, _ := fmt.Sscanf(text, "%g%s", &n, &rest); k != 1 || n <= 0 || n*float64(factor) > 1<<50 {
+	if k, _ := fmt.Sscanf(text, "%g%s", &n, &rest); k != 1 || !(n > 0) || n*float64(factor) > 1<<50 {
 		return 0, fmt.Errorf("%q is no size: say 256MB or 1GiB", s)
 	}
 	return int64(n * float64(factor)), nil

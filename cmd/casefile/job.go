@@ -168,7 +168,7 @@ func (j *job) info(results []collector.Result) bundle.Info {
 	}
 	return bundle.Info{
 		Producer: "casefile " + version, Cluster: &j.cluster, Labels: j.plan.Labels, Note: j.plan.Note,
-		Incident:     &bundle.Window{From: j.started, To: j.started.Add(time.Since(j.began)).Truncate(time.Second)},
+		Incident:     &bundle.Window{From: j.started.Truncate(time.Second), To: j.started.Add(time.Since(j.began)).Truncate(time.Second)},
 		Redaction:    &bundle.Redaction{Policy: j.plan.Redaction, Payload: j.plan.Payload},
 		Completeness: &bundle.Completeness{Complete: complete, Results: counts},
 	}
