@@ -8,7 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"slices"
+	"runtime"
 	"strings"
 	"time"
 
@@ -20,6 +20,8 @@ const (
 	maxLine   = 32 << 20
 	maxConfig = 1 << 20
 	maxIndex  = 64 << 20
+
+	yieldEvery = 256 // lines
 )
 
 // Input is a rule's view of what it declared. What fails while reading is
@@ -33,7 +35,7 @@ type Input struct {
 type shared struct {
 	fsys   fs.FS
 	config abi.Config
-	known  map[string]abi.Index
+	known  map[string]completeness
 	memo   map[string]memo
 }
 
@@ -43,7 +45,7 @@ type memo struct {
 }
 
 func newShared(fsys fs.FS) (*shared, error) {
-	s := &shared{fsys: fsys, known: map[string]abi.Index{}, memo: map[string]memo{}}
+	s := &shared{fsys: fsys, known: map[string]completeness{}, memo: map[string]memo{}}
 	err := readJSON(fsys, "config.json", maxConfig, &s.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -94,14 +96,20 @@ func (in *Input) Missing(s Source) (reason string, missing bool) {
 	return strings.Join(reasons, "; "), true
 }
 
+// completeness is the part of an [abi.Index] that is kept: the list of files
+// may be long.
+type completeness struct {
+	Complete bool          `json:"complete"`
+	Missing  []abi.Missing `json:"missing"`
+}
+
 // index reads /in/NAME.index once; an input without one is incomplete.
-func (in *Input) index(name string) abi.Index {
+func (in *Input) index(name string) completeness {
 	x, ok := in.shared.known[name]
 	if !ok {
 		if err := readJSON(in.shared.fsys, "in/"+name+".index", maxIndex, &x); err != nil {
-			x = abi.Index{Missing: []abi.Missing{{Source: name, Reason: err.Error()}}}
+			x = completeness{Missing: []abi.Missing{{Source: name, Reason: err.Error()}}}
 		}
-		slices.Sort(x.Files)
 		in.shared.known[name] = x
 	}
 	return x
@@ -141,7 +149,10 @@ func (in *Input) lines(name string) iter.Seq[[]byte] {
 		defer f.Close()
 		r := bufio.NewReaderSize(f, 256<<10)
 		var long []byte
-		for {
+		for n := 1; ; n++ {
+			if n%yieldEvery == 0 {
+				runtime.Gosched() // WebAssembly has no preemption: let the garbage collector have its turn
+			}
 			line, err := r.ReadSlice('\n')
 			if len(long)+len(line) > maxLine {
 				in.fail(fmt.Errorf("input %s: a line of more than %d bytes", name, maxLine))

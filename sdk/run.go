@@ -14,8 +14,13 @@ import (
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
+// softMemory is where the garbage collector begins to work harder: below the
+// 256 MiB that a host gives a module by default, which Go cannot see.
+const softMemory = 160 << 20
+
 // Main is a module's main: it does what argv[1] says and exits.
 func Main(a Analyzer) {
+	debug.SetMemoryLimit(softMemory)
 	verb := ""
 	if len(os.Args) > 1 {
 		verb = os.Args[1]

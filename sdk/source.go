@@ -3,10 +3,12 @@ package sdk
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"reflect"
+	"slices"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -194,26 +196,23 @@ func (s CounterSet) Moved(names ...string) []string {
 
 // Sets groups the counters by node and network namespace, in the host's order.
 func (s CounterSource) Sets(in *Input) []CounterSet {
-	return Memo(in, "counters "+s.input.Name, func(in *Input) []CounterSet {
-		type key struct {
-			node  string
-			netns uint64
+	type key struct {
+		node  string
+		netns uint64
+	}
+	var sets []CounterSet
+	index := map[key]int{}
+	for c := range (RowSource[Counter]{s.input}).Rows(in) {
+		k := key{c.Node, c.Netns}
+		i, ok := index[k]
+		if !ok {
+			i = len(sets)
+			index[k] = i
+			sets = append(sets, CounterSet{Node: c.Node, Netns: c.Netns, Values: map[string]Counter{}})
 		}
-		var sets []CounterSet
-		index := map[key]int{}
-		rows := RowSource[Counter]{s.input}
-		for c := range rows.Rows(in) {
-			k := key{c.Node, c.Netns}
-			i, ok := index[k]
-			if !ok {
-				i = len(sets)
-				index[k] = i
-				sets = append(sets, CounterSet{Node: c.Node, Netns: c.Netns, Values: map[string]Counter{}})
-			}
-			sets[i].Values[c.Name] = c
-		}
-		return sets
-	})
+		sets[i].Values[c.Name] = c
+	}
+	return sets
 }
 
 // FileSource is an input of raw files.
@@ -232,7 +231,16 @@ func (s FileSource) declare() (abi.Input, error) {
 func (FileSource) optional() bool { return false }
 
 // List names the files, sorted, by their paths in the bundle.
-func (s FileSource) List(in *Input) []string { return in.index(s.input.Name).Files }
+func (s FileSource) List(in *Input) []string {
+	var x struct {
+		Files []string `json:"files"`
+	}
+	if err := readJSON(in.shared.fsys, "in/"+s.input.Name+".index", maxIndex, &x); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		in.fail(err)
+	}
+	slices.Sort(x.Files)
+	return x.Files
+}
 
 // Open opens one of them.
 func (s FileSource) Open(in *Input, path string) (fs.File, error) {

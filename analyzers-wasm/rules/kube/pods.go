@@ -58,7 +58,9 @@ type Container struct {
 		Protocol      string `json:"protocol"`
 	} `json:"ports"`
 	Resources struct {
-		Limits map[string]string `json:"limits"`
+		Limits struct {
+			Memory string `json:"memory"`
+		} `json:"limits"`
 	} `json:"resources"`
 }
 
@@ -119,12 +121,12 @@ func (p Pod) Statuses() []ContainerStatus {
 	return append(p.Status.InitContainerStatuses[:len(p.Status.InitContainerStatuses):len(p.Status.InitContainerStatuses)], p.Status.ContainerStatuses...)
 }
 
-// Limit is a container's limit for a resource as the spec writes it, or "".
-func (p Pod) Limit(container, resource string) string {
+// MemoryLimit is a container's memory limit as the spec writes it, or "".
+func (p Pod) MemoryLimit(container string) string {
 	for _, list := range [][]Container{p.Spec.Containers, p.Spec.InitContainers} {
 		for _, c := range list {
 			if c.Name == container {
-				return c.Resources.Limits[resource]
+				return c.Resources.Limits.Memory
 			}
 		}
 	}
@@ -180,11 +182,13 @@ type PodRow = sdk.Row[Pod]
 // Pods answers which pod something belongs to.
 type Pods struct {
 	Rows        []PodRow
-	namespaces  map[string][]int
+	byLabel     map[label][]int32
 	byUID       map[string]int
 	byName      map[string]int
 	byContainer map[string]containerAt
 }
+
+type label struct{ namespace, key, value string }
 
 type containerAt struct {
 	pod  int
@@ -194,10 +198,13 @@ type containerAt struct {
 // PodsOf reads the pods once for all rules.
 func PodsOf(in *sdk.Input) *Pods {
 	return sdk.Memo(in, "kube.Pods", func(in *sdk.Input) *Pods {
-		p := &Pods{Rows: PodsInput().All(in), namespaces: map[string][]int{}, byUID: map[string]int{}, byName: map[string]int{}, byContainer: map[string]containerAt{}}
+		p := &Pods{Rows: PodsInput().All(in), byLabel: map[label][]int32{}, byUID: map[string]int{}, byName: map[string]int{}, byContainer: map[string]containerAt{}}
 		for i, r := range p.Rows {
 			m := r.V.Metadata
-			p.namespaces[m.Namespace] = append(p.namespaces[m.Namespace], i)
+			for k, v := range m.Labels {
+				l := label{m.Namespace, k, v}
+				p.byLabel[l] = append(p.byLabel[l], int32(i))
+			}
 			p.byUID[m.UID] = i
 			p.byName[m.Namespace+"/"+m.Name] = i
 			for _, c := range r.V.Statuses() {
@@ -238,10 +245,17 @@ func (p *Pods) row(m map[string]int, key string) (PodRow, bool) {
 // Selected lists the pods of a namespace that a selector matches and that
 // have not ended.
 func (p *Pods) Selected(namespace string, selector map[string]string) []PodRow {
+	var fewest []int32
+	first := true
+	for k, v := range selector {
+		if l := p.byLabel[label{namespace, k, v}]; first || len(l) < len(fewest) {
+			fewest, first = l, false
+		}
+	}
 	var rows []PodRow
-	for _, i := range p.namespaces[namespace] {
-		if r := p.Rows[i]; !r.V.Ended() && Matches(selector, r.V.Metadata.Labels) {
-			rows = append(rows, r)
+	for _, i := range fewest {
+		if r := &p.Rows[i]; !r.V.Ended() && Matches(selector, r.V.Metadata.Labels) {
+			rows = append(rows, *r)
 		}
 	}
 	return rows

@@ -190,7 +190,7 @@ func (w *walk) paths() {
 				f.Affected = append(f.Affected, sdk.Subject{Kind: "Node", Name: peer, Node: peer})
 				continue
 			}
-			found[key] = w.pathFinding(node, peer, pod, hop)
+			found[key] = w.pathFinding(peer, pod, hop)
 			order = append(order, key)
 		}
 		for _, key := range order {
@@ -199,7 +199,7 @@ func (w *walk) paths() {
 	}
 }
 
-func (w *walk) pathFinding(node, peer string, pod *podEnd, hop hop) *sdk.Finding {
+func (w *walk) pathFinding(peer string, pod *podEnd, hop hop) *sdk.Finding {
 	subject, _, _ := w.machines.Who(pod.space)
 	f := &sdk.Finding{
 		Variant: "path-device", Confidence: "medium",

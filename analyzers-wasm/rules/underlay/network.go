@@ -36,7 +36,7 @@ type space struct {
 	links   []link
 	addrs   []address
 	routes  []sdk.Row[kernel.Route]
-	ordered map[netip.Prefix]sdk.Row[kernel.Route] // of the main table, the best of each
+	ordered map[netip.Prefix]int // of a node's routes, the best for each prefix
 }
 
 func readNetwork(in *sdk.Input) *network {
@@ -45,13 +45,19 @@ func readNetwork(in *sdk.Input) *network {
 		key := kernel.Space{Node: p.Node, Inode: p.Netns}
 		s := n.spaces[key]
 		if s == nil {
-			s = &space{key: key, ordered: map[netip.Prefix]sdk.Row[kernel.Route]{}}
+			s = &space{key: key}
+			if key.Inode == 0 {
+				s.ordered = map[netip.Prefix]int{}
+			}
 			n.spaces[key] = s
 		}
 		return s
 	}
 	for l, at := range kernel.LinksInput().Rows(in) {
 		s := of(l.Place)
+		if l.Kind == "loopback" {
+			continue
+		}
 		s.links = append(s.links, link{sdk.Row[kernel.Link]{V: l, At: at}})
 	}
 	for a, at := range kernel.AddrsInput().Rows(in) {
@@ -96,11 +102,14 @@ func (s *space) addRoute(r sdk.Row[kernel.Route]) {
 	if err != nil {
 		return
 	}
-	p = p.Masked()
-	if old, ok := s.ordered[p]; !ok || r.V.Metric < old.V.Metric {
-		s.ordered[p] = r
-	}
 	s.routes = append(s.routes, r)
+	if s.ordered == nil {
+		return
+	}
+	p = p.Masked()
+	if old, ok := s.ordered[p]; !ok || r.V.Metric < s.routes[old].V.Metric {
+		s.ordered[p] = len(s.routes) - 1
+	}
 }
 
 func (s *space) link(index int) (link, bool) {
@@ -118,8 +127,8 @@ func (s *space) lookup(ip netip.Addr) (sdk.Row[kernel.Route], bool) {
 		if err != nil {
 			break
 		}
-		if r, ok := s.ordered[p]; ok {
-			return r, true
+		if i, ok := s.ordered[p]; ok {
+			return s.routes[i], true
 		}
 	}
 	return sdk.Row[kernel.Route]{}, false
@@ -151,8 +160,8 @@ func (s *space) carrier(l link) (under *link, v6, sure bool) {
 		return nil, v6, false
 	}
 	for _, bare := range []string{"0.0.0.0/0", "::/0"} {
-		if r, ok := s.ordered[netip.MustParsePrefix(bare)]; ok {
-			if dev, ok := s.link(routeIndex(r.V)); ok && dev.V.Index != l.V.Index {
+		if i, ok := s.ordered[netip.MustParsePrefix(bare)]; ok {
+			if dev, ok := s.link(routeIndex(s.routes[i].V)); ok && dev.V.Index != l.V.Index {
 				return &dev, bare == "::/0", false
 			}
 		}

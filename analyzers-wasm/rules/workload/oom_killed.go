@@ -136,7 +136,7 @@ func oomFinding(in *sdk.Input, owner string, list []*oom) sdk.Finding {
 }
 
 func (o *oom) params(pods int) map[string]any {
-	limit := o.pod.V.Limit(o.container, "memory")
+	limit := o.pod.V.MemoryLimit(o.container)
 	if limit == "" && o.max > 0 {
 		limit = fmt.Sprintf("%d MiB", o.max>>20)
 	}
