@@ -81,15 +81,14 @@ const (
 // analyze otherwise.
 type spec struct {
 	declare string
-	analyze []byte            // instructions
-	print   string            // printed by analyze before its instructions
-	more    [][]byte          // further functions () -> (), with their locals in front
-	imports [][2]string       // further imports, of type ()
-	pages   uint64            // memory at the start; 4
-	start   bool              // a start function, which is the first of more
-	name    string            // of the export of _start
-	table   bool              // one table of functions, for table.grow
-	tail    map[string][]byte // further sections
+	analyze []byte      // instructions
+	print   string      // printed by analyze before its instructions
+	more    [][]byte    // further functions () -> (), with their locals in front
+	imports [][2]string // further imports, of type ()
+	pages   uint64      // memory at the start; 4
+	start   bool        // a start function, which is the first of more
+	name    string      // of the export of _start
+	table   bool        // one table of functions, for table.grow
 }
 
 const (

@@ -114,7 +114,11 @@ func (r *run) readAll(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	return readBounded(f, limit)
+}
+
+func readBounded(f io.Reader, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(f, limit+1)) //nolint:forbidigo // bounded by the LimitReader
 	if err == nil && int64(len(text)) > limit {
 		err = fmt.Errorf("more than %d bytes", limit)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,16 +26,29 @@ type counter struct {
 	gauge bool     // goes up and down: a smaller second value is no reset
 }
 
-// statTables are the per-CPU tables of proc/net/stat; their column entries is
+// statTable knows the per-CPU tables of proc/net/stat; their column entries is
 // one number for the whole machine, repeated on every line.
-var statTables = map[string]bool{"nf_conntrack": true, "arp_cache": true, "ndisc_cache": true, "rt_cache": true}
+func statTable(name string) bool {
+	switch name {
+	case "nf_conntrack", "arp_cache", "ndisc_cache", "rt_cache":
+		return true
+	}
+	return false
+}
 
 // softnetColumns of proc/net/softnet_stat, which has no header.
-var softnetColumns = map[string]int{"processed": 0, "dropped": 1, "time_squeeze": 2, "received_rps": 9, "flow_limit_count": 10}
+func softnetColumns() []string {
+	return []string{0: "processed", 1: "dropped", 2: "time_squeeze", 9: "received_rps", 10: "flow_limit_count"}
+}
 
-// gauges of the tables that otherwise count.
-var gauges = map[string]bool{"Tcp.CurrEstab": true, "Tcp.RtoAlgorithm": true, "Tcp.RtoMin": true, "Tcp.RtoMax": true,
-	"Tcp.MaxConn": true, "Ip.Forwarding": true, "Ip.DefaultTTL": true}
+// gauge knows those that go up and down in tables that otherwise count.
+func gauge(name string) bool {
+	switch name {
+	case "Tcp.CurrEstab", "Tcp.RtoAlgorithm", "Tcp.RtoMin", "Tcp.RtoMax", "Tcp.MaxConn", "Ip.Forwarding", "Ip.DefaultTTL":
+		return true
+	}
+	return false
+}
 
 const maxCounterName = 200
 
@@ -56,7 +70,7 @@ func parseCounter(name string) (counter, error) {
 		}
 		c.files, c.gauge = []string{"proc/sys/" + path}, true
 	case table == "softnet":
-		if _, ok := softnetColumns[key]; !ok {
+		if !slices.Contains(softnetColumns(), key) {
 			return bad("softnet has processed, dropped, time_squeeze, received_rps and flow_limit_count")
 		}
 		c.files = []string{"proc/net/softnet_stat"}
@@ -69,10 +83,10 @@ func parseCounter(name string) (counter, error) {
 		return bad("too many dots")
 	case table == "snmp6":
 		c.files = []string{"proc/net/snmp6"}
-	case statTables[table]:
+	case statTable(table):
 		c.files, c.gauge = []string{"proc/net/stat/" + table}, key == "entries"
 	case table[0] >= 'A' && table[0] <= 'Z':
-		c.key, c.gauge = name, gauges[name]
+		c.key, c.gauge = name, gauge(name)
 		c.files = []string{"proc/net/netstat", "proc/net/snmp"}
 	default:
 		return bad("no such table; see the names in the module ABI")
@@ -197,10 +211,10 @@ func parseStat(text []byte) table {
 }
 
 func parseSoftnet(text []byte) table {
-	s := newSums()
+	s, columns := newSums(), softnetColumns()
 	eachLine(text, func(nr int, f []string) {
-		for name, i := range softnetColumns {
-			if i < len(f) {
+		for i, name := range columns {
+			if name != "" && i < len(f) {
 				s.add(name, f[i], nr, false)
 			}
 		}

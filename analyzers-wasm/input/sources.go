@@ -206,12 +206,9 @@ func (b *batch) read(ctx context.Context, f io.Reader, limit int) error {
 
 // whole takes a .json file as one row.
 func (b *batch) whole(f io.Reader, limit int) error {
-	text, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	text, err := readBounded(f, int64(limit))
 	if err != nil {
 		return err
-	}
-	if len(text) > limit {
-		return fmt.Errorf("more than %d bytes", limit)
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {

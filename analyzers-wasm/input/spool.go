@@ -74,7 +74,6 @@ func (r *extentReader) ReadAt(p []byte, off int64) (int, error) {
 type spoolWriter struct {
 	spool Spool
 	off   int64
-	limit int64
 	err   error
 }
 

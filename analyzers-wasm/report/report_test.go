@@ -13,8 +13,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/casefile-io/casefile/sdk/abi"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

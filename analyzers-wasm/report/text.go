@@ -74,7 +74,7 @@ func severityStyle(s string) string {
 
 func (p *printer) line(s string) {
 	p.w.WriteString(s)  //nolint:errcheck // bufio keeps the error for Flush
-	p.w.WriteByte('\n') //nolint:errcheck
+	p.w.WriteByte('\n') //nolint:errcheck // as above
 }
 
 // block writes s wrapped, the first line after first, the others below it.

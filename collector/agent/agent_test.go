@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/casefile-io/casefile/collector"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 // memSink keeps frames; fail makes Frames refuse after so many bytes.

@@ -73,7 +73,7 @@ type response struct {
 func (c *client) get(ctx context.Context, path string, query url.Values, accept string, limit int64) (*response, error) {
 	var out *response
 	err := c.do(ctx, path, query, accept, func(resp *http.Response) error {
-		body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+		body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1)) //nolint:forbidigo // bounded by the LimitReader
 		if err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func (e *apiError) Unwrap() []error {
 }
 
 func statusError(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived is good enough for a message
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) //nolint:forbidigo // bounded; what arrived is good enough for a message
 	e := &apiError{retry: -1, body: body}
 	if status, ok := decodeStatus(resp.Header.Get("Content-Type"), body); ok {
 		status.Code = int32(resp.StatusCode)

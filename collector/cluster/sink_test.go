@@ -9,9 +9,10 @@ import (
 	"sync"
 	"testing"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/cluster"
-	"k8s.io/client-go/rest"
 )
 
 // memory is a sink that keeps everything, and like a bundle refuses a path twice.

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/casefile-io/casefile/collector"
 	"golang.org/x/sys/unix"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 const (

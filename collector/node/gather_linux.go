@@ -10,8 +10,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/casefile-io/casefile/collector"
 	"golang.org/x/sys/unix"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 // maxNamespaces bounds the network namespaces read on one machine.

@@ -265,7 +265,7 @@ func readBounded(fsys fs.FS, path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	b, err := io.ReadAll(io.LimitReader(f, limit+1)) //nolint:forbidigo // bounded by the LimitReader
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
