@@ -202,7 +202,7 @@ func (s CounterSource) Sets(in *Input) []CounterSet {
 	}
 	var sets []CounterSet
 	index := map[key]int{}
-	for c := range (RowSource[Counter]{s.input}).Rows(in) {
+	for c := range RowSource[Counter](s).Rows(in) {
 		k := key{c.Node, c.Netns}
 		i, ok := index[k]
 		if !ok {
