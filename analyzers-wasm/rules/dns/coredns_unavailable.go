@@ -40,11 +40,16 @@ func coreDNSUnavailable(in *sdk.Input, out *sdk.Reporter) error {
 			d.deployment = &sdk.Row[kube.Deployment]{V: dep, At: at}
 		}
 	}
-	if d.service == nil && d.deployment == nil {
-		out.Unknown("no Service kube-dns and no Deployment coredns in kube-system: this cluster resolves names in another way")
+	_, noServices := in.Missing(kube.ServicesInput())
+	_, noDeployments := in.Missing(kube.DeploymentsInput())
+	if d.service == nil && noServices {
 		return nil
 	}
-	if _, missing := in.Missing(kube.ServicesInput()); d.service == nil && missing {
+	if d.service == nil && d.deployment == nil {
+		if noDeployments {
+			return nil
+		}
+		out.Unknown("no Service kube-dns and no Deployment coredns in kube-system: this cluster resolves names in another way")
 		return nil
 	}
 	if _, missing := in.Missing(kube.SlicesInput()); missing && d.wanted() <= d.available() {
