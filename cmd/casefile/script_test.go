@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -32,6 +33,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal("make build: ", err)
 	}
+	cache := goCache(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -41,6 +43,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "home", ".config"))
 			e.Setenv("KUBECONFIG", "")
+			e.Setenv("GOCACHE", cache) // for scripts that build a module
+			e.Setenv("GOFLAGS", "")
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o755)
 		},
 		Condition: func(cond string) (bool, error) {
@@ -51,6 +55,14 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut},
 	})
+}
+
+func goCache(t *testing.T) string {
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal("go env: ", err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func runCasefile(ts *testscript.TestScript, neg bool, args []string) {
