@@ -34,7 +34,7 @@ func english() words {
 		deltaIn: "%+d in %s s", packet: "#%d", sep: ", ", peer: "peer", affected: "affects", more: "and %d more",
 		unknown: "Could not tell (%d)", clear: "Clear (%d): %s", failed: "MODULE FAILED: %s", moduleLog: "log",
 		missing: map[string]string{needCaptures: "no capture", needNodes: "kernel data of nodes", needSamples: "a second sample of the nodes",
-			needCluster: "objects that this user may not list", needLogs: "logs", needOther: "other"},
+			needCluster: "cluster objects", needLogs: "logs", needOther: "other"},
 		symptom: "What it is about", variants: "Ways to be broken",
 	}
 }
