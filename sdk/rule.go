@@ -101,8 +101,7 @@ func (a Analyzer) Validate() error {
 }
 
 func (r Rule) check() error {
-	severities := []string{Critical, High, Medium, Low, Info}
-	layers := []string{LayerUnderlay, LayerCNI, LayerService, LayerDNS, LayerApp, LayerControlPlane, LayerNode, LayerWorkload}
+	severities, layers := abi.Severities(), abi.Layers()
 	switch en := r.Text["en"]; {
 	case !isID(r.ID):
 		return fmt.Errorf("rule id %q: want topic/name in lower case", r.ID)

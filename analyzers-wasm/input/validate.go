@@ -74,25 +74,15 @@ func validateRules(rules []abi.Rule) error {
 	return nil
 }
 
-// Severities and layers, in the order of the ABI.
-func severities() []string {
-	return []string{abi.SeverityCritical, abi.SeverityHigh, abi.SeverityMedium, abi.SeverityLow, abi.SeverityInfo}
-}
-
-func layers() []string {
-	return []string{abi.LayerUnderlay, abi.LayerCNI, abi.LayerService, abi.LayerDNS, abi.LayerApp,
-		abi.LayerControlPlane, abi.LayerNode, abi.LayerWorkload}
-}
-
 // ValidSeverity says whether s is one of the ABI's severities.
-func ValidSeverity(s string) bool { return slices.Contains(severities(), s) }
+func ValidSeverity(s string) bool { return slices.Contains(abi.Severities(), s) }
 
 func validateRule(r abi.Rule) error {
 	if !ValidSeverity(r.Severity) {
-		return fmt.Errorf("severity %q: want one of %s", shorten(r.Severity), strings.Join(severities(), ", "))
+		return fmt.Errorf("severity %q: want one of %s", shorten(r.Severity), strings.Join(abi.Severities(), ", "))
 	}
-	if !slices.Contains(layers(), r.Layer) {
-		return fmt.Errorf("layer %q: want one of %s", shorten(r.Layer), strings.Join(layers(), ", "))
+	if !slices.Contains(abi.Layers(), r.Layer) {
+		return fmt.Errorf("layer %q: want one of %s", shorten(r.Layer), strings.Join(abi.Layers(), ", "))
 	}
 	if _, ok := r.Text["en"]; !ok {
 		return errors.New(`text in "en" is missing`)

@@ -102,24 +102,14 @@ func number(findings []abi.ReportedFind) {
 	}
 }
 
-// severities, worst first.
-func severities() []string {
-	return []string{abi.SeverityCritical, abi.SeverityHigh, abi.SeverityMedium, abi.SeverityLow, abi.SeverityInfo}
-}
-
 // severity is the first of the given ones that there is.
 func severity(choices ...string) string {
 	for _, s := range choices {
-		if slices.Contains(severities(), s) {
+		if slices.Contains(abi.Severities(), s) {
 			return s
 		}
 	}
 	return abi.SeverityMedium
-}
-
-// layers in the order of the model, from the wire up.
-func layers() []string {
-	return []string{abi.LayerUnderlay, abi.LayerCNI, abi.LayerService, abi.LayerDNS, abi.LayerApp, abi.LayerControlPlane, abi.LayerNode, abi.LayerWorkload}
 }
 
 // rank is the place of s in the list, its end for what is not in it.
@@ -131,7 +121,7 @@ func rank(list []string, s string) int {
 }
 
 func order(r *abi.Report) {
-	bySeverity, byLayer := severities(), layers()
+	bySeverity, byLayer := abi.Severities(), abi.Layers()
 	slices.SortStableFunc(r.Findings, func(a, b abi.ReportedFind) int {
 		return cmp.Or(
 			cmp.Compare(rank(bySeverity, a.Severity), rank(bySeverity, b.Severity)),

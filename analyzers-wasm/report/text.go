@@ -45,7 +45,7 @@ func Text(w io.Writer, r abi.Report, o TextOptions) error {
 	p := newPrinter(w, o)
 	p.header(r.Bundle)
 	p.summary(r.Findings)
-	for _, layer := range append(layers(), "") {
+	for _, layer := range append(abi.Layers(), "") {
 		p.layer(layer, r.Findings)
 	}
 	p.failed(r.Modules)
@@ -129,7 +129,7 @@ func (p *printer) summary(findings []abi.ReportedFind) {
 		return
 	}
 	var parts []string
-	for _, s := range severities() {
+	for _, s := range abi.Severities() {
 		n := 0
 		for _, f := range findings {
 			if f.Severity == s {
@@ -148,7 +148,7 @@ func (p *printer) summary(findings []abi.ReportedFind) {
 func (p *printer) layer(layer string, findings []abi.ReportedFind) {
 	first := true
 	for _, f := range findings {
-		if f.Layer != layer && !(layer == "" && !slices.Contains(layers(), f.Layer)) {
+		if f.Layer != layer && !(layer == "" && !slices.Contains(abi.Layers(), f.Layer)) {
 			continue
 		}
 		if first {

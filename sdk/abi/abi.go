@@ -46,6 +46,11 @@ const (
 	SeverityInfo     = "info"
 )
 
+// Severities lists them, worst first.
+func Severities() []string {
+	return []string{SeverityCritical, SeverityHigh, SeverityMedium, SeverityLow, SeverityInfo}
+}
+
 // Layers, in the order a report walks them.
 const (
 	LayerUnderlay     = "underlay"
@@ -57,6 +62,11 @@ const (
 	LayerNode         = "node"
 	LayerWorkload     = "workload"
 )
+
+// Layers lists them from the wire up.
+func Layers() []string {
+	return []string{LayerUnderlay, LayerCNI, LayerService, LayerDNS, LayerApp, LayerControlPlane, LayerNode, LayerWorkload}
+}
 
 // Scopes of a module.
 const (
