@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -127,18 +126,13 @@ func flood(b *testing.B, l lab, size int, cmd *exec.Cmd, packets func(stdout, st
 }
 
 func sendMany(size, n int) error {
-	i, err := net.InterfaceByName("cfv0")
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	fd, to, err := rawSocket("cfv0")
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	frame := append(append(bytes.Repeat([]byte{0xff}, 6), 2, 0, 0, 0, 0, 1), 0x88, 0xb5)
 	frame = append(frame, make([]byte, size-len(frame))...)
-	to := &unix.SockaddrLinklayer{Ifindex: i.Index}
 	for range n {
 		if err := unix.Sendto(fd, frame, 0, to); err != nil && !errors.Is(err, unix.ENOBUFS) {
 			return err

@@ -115,22 +115,27 @@ func sendUDP(t testing.TB, ns, to string, n int) {
 func sendFrames(t testing.TB, ns, dev string, frames ...[]byte) {
 	t.Helper()
 	inside(t, ns, func() error {
-		i, err := net.InterfaceByName(dev)
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		fd, to, err := rawSocket(dev)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
 		for _, f := range frames {
-			if err := unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: i.Index}); err != nil {
+			if err := unix.Sendto(fd, f, 0, to); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func rawSocket(dev string) (int, unix.Sockaddr, error) {
+	i, err := net.InterfaceByName(dev)
+	if err != nil {
+		return -1, nil, err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	return fd, &unix.SockaddrLinklayer{Ifindex: i.Index}, err
 }
 
 // needTool skips without a tool, but fails where the tools are promised.
