@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -25,11 +24,3 @@ func inherit(cmd *exec.Cmd, module, spool *os.File) (m, s uintptr, err error) {
 func childEnv() []string { return []string{"SYSTEMROOT=" + os.Getenv("SYSTEMROOT")} }
 
 func killGroup(p *os.Process) { _ = p.Kill() }
-
-// resident memory is not watched here: wall time is the bound.
-func resident(int) int64 { return 0 }
-
-func cpuExhausted(*os.ProcessState, time.Duration) bool { return false }
-
-// limitSelf does nothing here: wall time and linear memory are the bounds.
-func limitSelf(setup) error { return nil }
