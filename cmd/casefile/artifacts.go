@@ -35,5 +35,5 @@ func agentBinary(arch string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(z, maxAgentBytes))
+	return io.ReadAll(io.LimitReader(z, maxAgentBytes)) //nolint:forbidigo // bounded by the LimitReader
 }

@@ -82,12 +82,7 @@ func bundleList(c *cli.Context) error {
 		return err
 	}
 	defer b.Close()
-	w := io.Writer(os.Stdout)
-	if c.Bool("l") {
-		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-		defer t.Flush()
-		w = t
-	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, f := range b.Files() {
 		if ok, _ := path.Match(glob, f.Path); glob != "" && !ok && !strings.HasPrefix(f.Path, strings.TrimSuffix(glob, "/")+"/") {
 			continue
@@ -95,10 +90,10 @@ func bundleList(c *cli.Context) error {
 		if c.Bool("l") {
 			fmt.Fprintf(w, "%d\t  %s\n", f.Size, f.Path)
 		} else {
-			fmt.Fprintln(w, f.Path)
+			fmt.Fprintln(w, f.Path) // without a tab it goes through as it is
 		}
 	}
-	return nil
+	return w.Flush()
 }
 
 func bundleCat(c *cli.Context) error {

@@ -155,7 +155,7 @@ func demoJob(c *cli.Context, status *statusLine, signer bundle.Signer) (*job, er
 	if err != nil {
 		return nil, fmt.Errorf("sample: %w", err)
 	}
-	context.AfterFunc(c.Context, func() { api.Close() })
+	context.AfterFunc(c.Context, func() { _ = api.Close() }) // it has no state to lose
 	k, err := cluster.New(api.Config(), cluster.Options{UserAgent: "casefile-demo"})
 	if err != nil {
 		return nil, err

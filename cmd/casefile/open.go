@@ -38,7 +38,8 @@ func (o *opened) signer() string {
 	return ""
 }
 
-func (o *opened) Close() error { return o.file.Close() }
+// Close releases the file; it was only read, so there is nothing to lose.
+func (o *opened) Close() { _ = o.file.Close() }
 
 // openBundle opens the bundle at name as the flags of c say.
 func openBundle(c *cli.Context, name string) (*opened, error) {
