@@ -35,5 +35,9 @@ func agentBinary(arch string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(z, maxAgentBytes)) //nolint:forbidigo // bounded by the LimitReader
+	agent, err := io.ReadAll(io.LimitReader(z, maxAgentBytes+1)) //nolint:forbidigo // bounded by the LimitReader
+	if err == nil && len(agent) > maxAgentBytes {
+		err = fmt.Errorf("the embedded agent for linux/%s is larger than %d bytes", arch, maxAgentBytes)
+	}
+	return agent, err
 }

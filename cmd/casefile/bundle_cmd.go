@@ -45,16 +45,11 @@ func noBundleVerb(c *cli.Context) error {
 }
 
 func bundleShow(c *cli.Context) error {
-	name, err := oneFile(c)
-	if err != nil {
-		return err
-	}
-	b, err := openBundle(c, name)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if c.Bool("json") {
+	return withBundle(c, func(_ string, b *opened) error { return showBundle(b, c.Bool("json")) })
+}
+
+func showBundle(b *opened, asJSON bool) error {
+	if asJSON {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(b.Manifest())
@@ -130,20 +125,13 @@ func copyOut(b *opened, name string) error {
 }
 
 func bundleExtract(c *cli.Context) error {
-	name, err := oneFile(c)
-	if err != nil {
-		return err
-	}
-	b, err := openBundle(c, name)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	n, err := b.Extract(c.Context, c.String("C"))
-	if err != nil {
-		return err
-	}
-	fmt.Println(path.Join(c.String("C"), b.Manifest().Top))
-	fmt.Fprintf(os.Stderr, "%d files\n", n)
-	return nil
+	return withBundle(c, func(_ string, b *opened) error {
+		n, err := b.Extract(c.Context, c.String("C"))
+		if err != nil {
+			return err
+		}
+		fmt.Println(path.Join(c.String("C"), b.Manifest().Top))
+		fmt.Fprintf(os.Stderr, "%d files\n", n)
+		return nil
+	})
 }

@@ -83,6 +83,20 @@ func openFile(c *cli.Context, f *os.File) (*opened, error) {
 	return o, nil
 }
 
+// withBundle opens the only argument of a verb, and closes it after f.
+func withBundle(c *cli.Context, f func(name string, b *opened) error) error {
+	if c.NArg() != 1 {
+		return usagef("%s needs one bundle: casefile %s FILE", c.Command.FullName(), c.Command.FullName())
+	}
+	name := c.Args().First()
+	b, err := openBundle(c, name)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return f(name, b)
+}
+
 // trustedKeys gathers the public keys that count: --key alone, or the trust
 // folder and the user's own identity.
 func trustedKeys(c *cli.Context) (keys bundle.Keyring, own string, err error) {

@@ -28,15 +28,10 @@ func verifyCommand() *cli.Command {
 }
 
 func verify(c *cli.Context) error {
-	name, err := oneFile(c)
-	if err != nil {
-		return err
-	}
-	b, err := openBundle(c, name)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
+	return withBundle(c, func(name string, b *opened) error { return verifyBundle(c, name, b) })
+}
+
+func verifyBundle(c *cli.Context, name string, b *opened) error {
 	scope := "signature and index"
 	if !c.Bool("quick") {
 		scope = "every byte"
@@ -93,12 +88,4 @@ func printOrigin(b *opened) {
 	if m.Redaction != nil {
 		line("redaction", "%s, payload of packets: %s", m.Redaction.Policy, m.Redaction.Payload)
 	}
-}
-
-// oneFile is the only argument of a verb.
-func oneFile(c *cli.Context) (string, error) {
-	if c.NArg() != 1 {
-		return "", usagef("%s needs one bundle: casefile %s FILE", c.Command.FullName(), c.Command.FullName())
-	}
-	return c.Args().First(), nil
 }
