@@ -26,6 +26,7 @@ func main() {
 	// The first thread cannot end: nothing but main may run on it.
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	code := run(ctx, os.Args)
 	stop()
 	os.Exit(code)
