@@ -149,6 +149,12 @@ func testDenied(t *testing.T, k *kit) {
 			t.Errorf("results lack %s", want)
 		}
 	}
+	file = filepath.Join(t.TempDir(), "nodes.tar.zst")
+	k.run(t, 2*time.Minute, 4, "collect", "--as", "nobody", "--no-sign", "--yes", "-o", file)
+	results, _ = k.run(t, time.Minute, 0, "bundle", "cat", file, "collection/results.ndjson", "--unverified")
+	if !strings.Contains(results, `"source":"nodes","status":"denied"`) {
+		t.Error("the refusal to list nodes is not in the results")
+	}
 }
 
 // testMistaken gives targets that are not there: exit 2, and what comes close.
