@@ -18,9 +18,10 @@ func agentCommand() *cli.Command {
 		Name:            "agent",
 		Usage:           "the program that collect runs on nodes: its image, and cleaning up after it",
 		HideHelpCommand: true,
+		Action:          noSubVerb,
 		Subcommands: []*cli.Command{
 			{
-				Name: "image", Usage: "the agent's container image", HideHelpCommand: true,
+				Name: "image", Usage: "the agent's container image", HideHelpCommand: true, Action: noSubVerb,
 				Subcommands: []*cli.Command{{
 					Name: "save", Usage: "write the image as a tar, for linux/amd64 and arm64", ArgsUsage: " ",
 					Description: `Load it on the nodes, where images cannot be pulled from a registry:
@@ -28,7 +29,7 @@ func agentCommand() *cli.Command {
    podman load -i FILE                   CRI-O
    docker load -i FILE                   docker`,
 					Flags: []cli.Flag{
-						&cli.StringFlag{Name: "o", Aliases: []string{"output"}, Required: true, Usage: "write `FILE`, - is stdout"},
+						&cli.StringFlag{Name: "o", Aliases: []string{"output"}, Usage: "write `FILE`, - is stdout"},
 						&cli.StringFlag{Name: "name", Usage: "`NAME:TAG` of the image (default " + defaultAgentImage() + ")"},
 					},
 					Action: agentImageSave,
@@ -62,7 +63,9 @@ func agentImageSave(c *cli.Context) (err error) {
 		name = defaultAgentImage()
 	}
 	out := io.Writer(os.Stdout)
-	if o := c.String("o"); o != "-" {
+	if o := c.String("o"); o == "" {
+		return usagef("agent image save needs -o FILE, or -o - for stdout")
+	} else if o != "-" {
 		f, err := os.Create(o)
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ func bundleCommand() *cli.Command {
 		Description: `A bundle is a .tar.zst: tar --zstd -tf FILE lists it without Casefile, but checks nothing.
 These verbs check the signature first, and the hash of what they read.`,
 		HideHelpCommand: true,
-		Action:          noBundleVerb,
+		Action:          noSubVerb,
 		Subcommands: []*cli.Command{
 			{Name: "info", Usage: "who made it, when, where, and what is missing", ArgsUsage: "FILE",
 				Flags:  append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print the manifest as it was signed"}}, readFlags()...),
@@ -37,9 +37,10 @@ These verbs check the signature first, and the hash of what they read.`,
 	}
 }
 
-func noBundleVerb(c *cli.Context) error {
+// noSubVerb is the action of a verb that only has verbs below it.
+func noSubVerb(c *cli.Context) error {
 	if c.Args().Present() {
-		return usagef("no verb %q; see casefile bundle --help", c.Args().First())
+		return usagef("no verb %q; see %s --help", c.Args().First(), c.Command.HelpName)
 	}
 	return cli.ShowSubcommandHelp(c)
 }
