@@ -45,6 +45,7 @@ func collectCommand() *cli.Command {
 func collectFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "o", Aliases: []string{"output"}, Usage: "write the bundle to `FILE`, - is stdout (default ./casefile-<cluster>-<UTC>.tar.zst)"},
+		&cli.StringFlag{Name: "profile", Value: cluster.ProfileStandard, Usage: "how much of the logs: quick (suspects only), standard or full, as `NAME`"},
 		&cli.StringSliceFlag{Name: "n", Aliases: []string{"namespace"}, Usage: "only this `NAMESPACE`, may be repeated (default all)"},
 		&cli.DurationFlag{Name: "since", Usage: "logs no older than `DURATION`"},
 		&cli.StringFlag{Name: "nodes", Value: "auto", Usage: "auto, all, none, or a label `SELECTOR`"},
@@ -103,6 +104,7 @@ type plan struct {
 	Version    string            `json:"version"`
 	Cluster    string            `json:"cluster,omitempty"`
 	Host       bool              `json:"host,omitempty"`
+	Profile    string            `json:"profile,omitempty"`
 	Namespaces []string          `json:"namespaces,omitempty"`
 	Since      string            `json:"since,omitempty"`
 	Nodes      string            `json:"nodes,omitempty"`
@@ -133,7 +135,7 @@ func planFrom(c *cli.Context) (*plan, error) {
 	if c.Args().Present() {
 		return nil, usagef("collect takes no arguments, only flags; what is %q?", c.Args().First())
 	}
-	p := &plan{Command: "collect", Version: version, Host: c.Bool("host"), Namespaces: c.StringSlice("n"), Nodes: c.String("nodes"),
+	p := &plan{Command: "collect", Version: version, Host: c.Bool("host"), Profile: c.String("profile"), Namespaces: c.StringSlice("n"), Nodes: c.String("nodes"),
 		Samples: c.Int("samples"), Snaplen: c.Int("snaplen"), Payload: c.String("payload"), Redaction: c.String("redact"), Note: c.String("note"),
 		since: c.Duration("since"), interval: c.Duration("sample-interval"), duration: c.Duration("capture-duration"), timeout: c.Duration("timeout")}
 	var err error
@@ -176,6 +178,8 @@ func (p *plan) check() error {
 		return usagef("--snaplen is 14 to 262144 bytes, not %d", p.Snaplen)
 	case p.Payload != "none" && p.Payload != "default" && p.Payload != "full":
 		return usagef("--payload is none, default or full, not %q", p.Payload)
+	case p.Profile != cluster.ProfileQuick && p.Profile != cluster.ProfileStandard && p.Profile != cluster.ProfileFull:
+		return usagef("--profile is quick, standard or full, not %q", p.Profile)
 	case len(p.Note) > 4096:
 		return usagef("--note is at most 4096 bytes long")
 	}

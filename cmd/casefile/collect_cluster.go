@@ -42,7 +42,7 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	k, err := cluster.New(config, cluster.Options{Namespaces: j.plan.Namespaces, Since: j.plan.since, UserAgent: "casefile/" + version})
+	k, err := cluster.New(config, cluster.Options{Namespaces: j.plan.Namespaces, Since: j.plan.since, Profile: j.plan.Profile, UserAgent: "casefile/" + version})
 	if err != nil {
 		return err
 	}
