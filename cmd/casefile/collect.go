@@ -61,7 +61,7 @@ func collectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "key", Usage: "sign with this private key `FILE` (default: an own identity, made on first use)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not sign; readers will need --unverified"},
 		&cli.StringFlag{Name: "redact", Value: "standard", Usage: "redaction `POLICY`"},
-		&cli.StringFlag{Name: "max-size", Value: "256MB", Usage: "stop collecting beyond `SIZE` of redacted data before compression"},
+		&cli.StringFlag{Name: "max-size", Value: "256MB", Usage: "stop collecting after `SIZE` of data, and seal what there is"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "stop collecting after `DURATION` and seal what there is"},
 		&cli.StringFlag{Name: "agent-image", Usage: "`IMAGE` of the node agent"},
 		&cli.StringFlag{Name: "agent-namespace", Value: "kube-system", Usage: "`NAMESPACE` for the agents' Jobs"},
