@@ -43,8 +43,17 @@ func TestValidate(t *testing.T) {
 		"no english":          {func(d *abi.Declaration) { d.Rules[0].Text = map[string]abi.Text{"zh": {Title: "t", Message: "m"}} }, `"en" is missing`},
 		"empty message":       {func(d *abi.Declaration) { d.Rules[0].Text["en"] = abi.Text{Title: "t"} }, "must not be empty"},
 		"escape in the title": {func(d *abi.Declaration) { d.Rules[0].Text["en"] = abi.Text{Title: "t\x1b[2J", Message: "m"} }, "control"},
-		"reversed text":       {func(d *abi.Declaration) { d.Rules[0].Text["en"] = abi.Text{Title: "t\u202e", Message: "m"} }, "control"},
-		"long doc":            {func(d *abi.Declaration) { d.Doc = strings.Repeat("x", maxDoc+1) }, "more than"},
+		"escape in a variant": {func(d *abi.Declaration) {
+			d.Rules[0].Text["en"] = abi.Text{Title: "t", Message: "m", Variants: map[string]abi.Text{"v": {Title: "\x1b[2J"}}}
+		}, "variant v: "},
+		"name of a variant": {func(d *abi.Declaration) {
+			d.Rules[0].Text["en"] = abi.Text{Title: "t", Message: "m", Variants: map[string]abi.Text{"V V": {}}}
+		}, "variant"},
+		"variant of a variant": {func(d *abi.Declaration) {
+			d.Rules[0].Text["en"] = abi.Text{Title: "t", Message: "m", Variants: map[string]abi.Text{"v": {Variants: map[string]abi.Text{"w": {}}}}}
+		}, "of its own"},
+		"reversed text": {func(d *abi.Declaration) { d.Rules[0].Text["en"] = abi.Text{Title: "t\u202e", Message: "m"} }, "control"},
+		"long doc":      {func(d *abi.Declaration) { d.Doc = strings.Repeat("x", maxDoc+1) }, "more than"},
 		"reference": {func(d *abi.Declaration) {
 			d.Rules[0].Text["en"] = abi.Text{Title: "t", Message: "m", References: []string{"javascript:1"}}
 		}, "web address"},

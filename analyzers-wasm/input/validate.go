@@ -123,6 +123,25 @@ func validateText(lang string, t abi.Text) error {
 			return err
 		}
 	}
+	return validateVariants(lang, t)
+}
+
+// validateVariants holds each other wording to what the rule's own is held to.
+func validateVariants(lang string, t abi.Text) error {
+	if len(t.Variants) > maxItems {
+		return fmt.Errorf("more than %d variants", maxItems)
+	}
+	for name, v := range t.Variants {
+		if !isName(name) {
+			return fmt.Errorf("variant %q: want [a-z0-9][a-z0-9._-]*, up to %d bytes", shorten(name), maxName)
+		}
+		if len(v.Variants) > 0 {
+			return fmt.Errorf("variant %s has variants of its own", name)
+		}
+		if err := validateText(lang, t.Variant(name)); err != nil {
+			return fmt.Errorf("variant %s: %w", name, err)
+		}
+	}
 	return nil
 }
 
