@@ -39,7 +39,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
+	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	batchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/casefile-io/casefile/collector"
@@ -75,7 +77,7 @@ type Options struct {
 
 // Launcher starts agents. It is an agent.Dialer, safe for concurrent use.
 type Launcher struct {
-	client kubernetes.Interface
+	client clients
 	config *rest.Config
 	opts   Options
 	shells func(context.Context, node) (known, foreign []string, err error) // candidates of the third rung, best first
@@ -120,13 +122,40 @@ func New(config *rest.Config, o Options) (*Launcher, error) {
 	if c.QPS == 0 {
 		c.QPS, c.Burst = 50, 100
 	}
-	client, err := kubernetes.NewForConfig(c)
+	client, err := newClients(c)
 	if err != nil {
 		return nil, err
 	}
 	l := &Launcher{client: client, config: c, opts: o, warm: map[string]*pod{}, broken: map[string]error{}}
 	l.shells = l.nodeShells
 	return l, nil
+}
+
+// clients are the three API groups that launching needs. client-go's own
+// clientset holds all forty, and weighs on every binary that links it.
+type clients struct {
+	core          *corev1.CoreV1Client
+	batch         *batchv1.BatchV1Client
+	authorization *authorizationv1.AuthorizationV1Client
+}
+
+func newClients(c *rest.Config) (clients, error) {
+	h, err := rest.HTTPClientFor(c)
+	if err != nil {
+		return clients{}, err
+	}
+	var k clients
+	var errs [3]error
+	k.core, errs[0] = corev1.NewForConfigAndClient(c, h)
+	k.batch, errs[1] = batchv1.NewForConfigAndClient(c, h)
+	k.authorization, errs[2] = authorizationv1.NewForConfigAndClient(c, h)
+	return k, errors.Join(errs[:]...)
+}
+
+func (k clients) CoreV1() corev1.CoreV1Interface    { return k.core }
+func (k clients) BatchV1() batchv1.BatchV1Interface { return k.batch }
+func (k clients) AuthorizationV1() authorizationv1.AuthorizationV1Interface {
+	return k.authorization
 }
 
 // NewRunID gives a random run id.
