@@ -223,7 +223,7 @@ func confirmer(j *job, yes bool) func(context.Context, launch.Intent) (bool, err
 		}
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
 			if len(i.Borrow) > 0 { // a stranger's shell as root on a node: only when somebody said so
-				j.note("there is no terminal to ask on: say --yes to agree, or load the agent's image (casefile agent image)")
+				j.note("There is no terminal to ask on, and no --yes: it is not done.")
 			}
 			return len(i.Borrow) == 0, nil
 		}

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -63,9 +64,13 @@ func (l *Launcher) mayBorrow(ctx context.Context, n node, images []string) error
 	asking := l.asking
 	l.mu.Unlock()
 	if l.opts.Confirm != nil && !asking {
-		return imageError{"nobody agreed to use the shell of " + strings.Join(images, ", ")}
+		return imageError{"nobody agreed to use the shell of " + strings.Join(images, ", ") + " (--yes agrees)"}
 	}
-	return l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Borrow: images})
+	err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Borrow: images})
+	if errors.Is(err, ErrDeclined) { // this rung alone: the next says how to load the agent's image
+		return imageError{"nobody agreed to use the shell of " + strings.Join(images, ", ") + " (--yes agrees)"}
+	}
+	return err
 }
 
 // borrowOne tries the images side by side and takes the first whose container

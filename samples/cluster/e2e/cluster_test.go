@@ -59,10 +59,29 @@ func needCluster(t *testing.T) *kit {
 	k.booted = time.Now()
 	k.script(t, 5*time.Minute, "up.sh", "3")
 	k.script(t, 2*time.Minute, "workload.sh", "up")
+	assertNoAgent(t, k)
 	tar := filepath.Join(t.TempDir(), "agent.tar")
 	k.run(t, time.Minute, 0, "agent", "image", "save", "-o", tar)
 	k.script(t, 2*time.Minute, "load-image.sh", tar)
 	return k
+}
+
+// assertNoAgent collects while no node has the agent's image and nobody is
+// there to agree to a stranger's shell: it stops, says how to load the image,
+// and leaves nothing behind.
+func assertNoAgent(t *testing.T, k *kit) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "none.tar.zst")
+	_, log := k.run(t, time.Minute, 1, "collect", "--no-sign", "-o", file)
+	for _, want := range []string{"no agent image on node", "casefile agent image save", "ctr -n k8s.io images import", "--nodes none"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("without an agent's image it does not say %q:\n%s", want, log)
+		}
+	}
+	if left, _ := filepath.Glob(file + "*"); left != nil {
+		t.Errorf("left behind: %q", left)
+	}
+	assertNothingLeft(t, k)
 }
 
 // script runs a script of the kit and fails the test when it fails.
