@@ -64,6 +64,9 @@ func TestKernelLimits(t *testing.T) {
 	if e := c.run(abi.VerbAnalyze, time.Minute); e.Status != abi.ModuleMemory || !strings.Contains(e.Reason, "ran out of memory") {
 		t.Errorf("RLIMIT_DATA: %+v", e)
 	}
+	if peak := peakMemory(c.cmd.ProcessState); peak <= c.due || peak > 1140850688 {
+		t.Errorf("the child peaked at %d bytes, want between %d, what it is due, and RLIMIT_DATA", peak, c.due)
+	}
 
 	c = testSession(t, attacks["loop"].wasm, func(s *setup) { s.CPUSeconds = 1 })
 	if e := c.run(verbPrepare, time.Minute); e.Status != abi.ModuleOK {

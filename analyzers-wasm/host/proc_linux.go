@@ -54,6 +54,14 @@ func cpuExhausted(s *os.ProcessState, limit time.Duration) bool {
 	return ws.Signal() == syscall.SIGXCPU || ws.Signal() == syscall.SIGKILL && s.UserTime()+s.SystemTime() >= limit*9/10
 }
 
+// peakMemory is the most bytes of an ended process that were resident at once.
+func peakMemory(s *os.ProcessState) int64 {
+	if r, ok := s.SysUsage().(*syscall.Rusage); ok {
+		return r.Maxrss << 10
+	}
+	return 0
+}
+
 // limitSelf is called by the child before it reads anything of a module.
 func limitSelf(s setup) error {
 	data := uint64(s.MemoryMiB+childMiB+dataSlackMiB) << 20

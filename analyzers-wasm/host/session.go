@@ -29,7 +29,8 @@ type session struct {
 	in     *os.File // commands
 	out    *os.File // frames
 	stderr lockedCapture
-	memory int64 // resident bytes that it may have
+	memory int64 // resident bytes at which the watch kills it
+	due    int64 // resident bytes that it may have; a crash beyond them is put down to memory
 	cpu    time.Duration
 	buf    []byte
 	exited chan struct{}
@@ -72,7 +73,8 @@ func startSession(ctx context.Context, o Options, f *files, s setup) (*session, 
 		in.Close()
 		return nil, err
 	}
-	c := &session{in: in, out: out, memory: int64(o.MemoryMiB+childMiB) << 20, cpu: time.Duration(s.CPUSeconds) * time.Second, exited: make(chan struct{})}
+	due := int64(o.MemoryMiB+childMiB) << 20
+	c := &session{in: in, out: out, memory: due, due: due, cpu: time.Duration(s.CPUSeconds) * time.Second, exited: make(chan struct{})}
 	c.stderr.c.keep = maxLog
 	c.cmd = exec.Command(o.Exec[0], o.Exec[1:]...)
 	c.cmd.Env = childEnv()
@@ -260,6 +262,10 @@ func (c *session) died() ending {
 		return ending{abi.ModuleMemory, "its sandbox ran out of memory"}
 	case cpuExhausted(c.cmd.ProcessState, c.cpu):
 		return ending{abi.ModuleTimeout, "used up its CPU time"}
+	// Go's runtime does not always get to its last words when the kernel
+	// refuses it memory: sometimes it is a plain SIGSEGV.
+	case words != "" && peakMemory(c.cmd.ProcessState) > c.due:
+		return ending{abi.ModuleMemory, fmt.Sprintf("its sandbox ran out of memory, and crashed over it: %s", firstLine(words))}
 	case words != "":
 		return ending{abi.ModuleFailed, "its sandbox crashed: " + firstLine(words)}
 	}
