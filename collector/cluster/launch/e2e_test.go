@@ -52,9 +52,12 @@ func TestE2EBorrowNeedsConsent(t *testing.T) {
 		t.Fatalf("asked %v", asked)
 	}
 	for _, n := range b.nodes {
-		if results["node/"+n].Status != collector.StatusSkipped {
+		if results["node/"+n].Status != collector.StatusFailed {
 			t.Errorf("%+v", results["node/"+n])
 		}
+	}
+	if why := results["nodes"].Reason; !strings.Contains(why, "nobody agreed to use the shell") || !strings.Contains(why, "casefile agent image save") {
+		t.Errorf("without consent it does not say what to do: %s", why)
 	}
 }
 
