@@ -141,8 +141,8 @@ func signerOf(c *cli.Context) (bundle.Signer, error) {
 		}
 		return nil, nil
 	}
-	if file := c.String("key"); file != "" {
-		return signerFrom(file)
+	if c.IsSet("key") { // empty, as an unset variable makes it, is a mistake: no other key steps in
+		return signerFrom(c.String("key"))
 	}
 	s, public, created, err := identity()
 	if err != nil || !created {

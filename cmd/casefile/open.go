@@ -97,41 +97,40 @@ func withBundle(c *cli.Context, f func(name string, b *opened) error) error {
 	return f(name, b)
 }
 
-// trustedKeys gathers the public keys that count: --key alone, or the trust
-// folder and the user's own identity.
+// trustedKeys gathers the public keys that count: that of --key alone, those
+// in the folder of --trust alone, or by default those in the user's own trust
+// folder and the user's own identity. A flag that is given but empty, as an
+// unset variable makes it, is a mistake and never falls back to the default.
 func trustedKeys(c *cli.Context) (keys bundle.Keyring, own string, err error) {
-	if name := c.String("key"); name != "" {
-		if c.IsSet("trust") {
-			return nil, "", usagef("give --key or --trust, not both")
-		}
-		v, err := verifierFrom(name)
+	switch {
+	case c.IsSet("key") && c.IsSet("trust"):
+		return nil, "", usagef("give --key or --trust, not both")
+	case c.IsSet("key"):
+		v, err := verifierFrom(c.String("key"))
 		return bundle.Keyring{v}, "", err
+	case c.IsSet("trust"):
+		keys, err := keysIn(c.String("trust"))
+		if err == nil && len(keys) == 0 {
+			err = usagef("--trust %s: no *.pub files in it", c.String("trust"))
+		}
+		return keys, "", err
 	}
-	var files []string
 	dir, err := configDir()
-	if folder := c.String("trust"); folder != "" {
-		if files, err = publicKeys(folder); err != nil {
-			return nil, "", usagef("--trust: %v", err)
-		}
-		if len(files) == 0 {
-			return nil, "", usagef("--trust %s: no *.pub files in it", folder)
-		}
-	} else if err == nil {
-		files, _ = publicKeys(filepath.Join(dir, "trust")) // it need not exist
+	if err != nil {
+		return nil, "", nil //nolint:nilerr // without a config folder nobody is trusted by default
 	}
-	for _, name := range files {
-		v, err := verifierFrom(name)
-		if err != nil {
+	if folder := filepath.Join(dir, "trust"); exists(folder) {
+		if keys, err = keysIn(folder); err != nil {
 			return nil, "", err
 		}
-		keys = append(keys, v)
 	}
-	if dir == "" {
-		return keys, "", nil
+	identity := filepath.Join(dir, "identity.pub")
+	if !exists(identity) {
+		return keys, "", nil // nobody has collected here yet
 	}
-	b, err := readCapped(filepath.Join(dir, "identity.pub"), maxKeyBytes)
+	b, err := readCapped(identity, maxKeyBytes)
 	if err != nil {
-		return keys, "", nil //nolint:nilerr // nobody has collected here yet
+		return nil, "", fmt.Errorf("your own identity: %w", err)
 	}
 	v, err := bundle.LoadVerifier(b)
 	if err != nil {
@@ -139,6 +138,28 @@ func trustedKeys(c *cli.Context) (keys bundle.Keyring, own string, err error) {
 	}
 	own, err = bundle.FingerprintPEM(b)
 	return append(keys, v), own, err
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// keysIn loads every *.pub of a folder.
+func keysIn(dir string) (bundle.Keyring, error) {
+	files, err := publicKeys(dir)
+	if err != nil {
+		return nil, usagef("--trust: %v", err)
+	}
+	var keys bundle.Keyring
+	for _, name := range files {
+		v, err := verifierFrom(name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, v)
+	}
+	return keys, nil
 }
 
 func publicKeys(dir string) ([]string, error) {
