@@ -68,7 +68,7 @@ const (
 	MaxGroup    = 8 << 20         // uncompressed, of one group of a fragment
 	maxFrames   = 1 << 20         // frames of a bundle
 	maxSeal     = 16 << 10        // manifest.sigstore.json
-	maxProof    = 1 << 20         // provenance.sigstore.json
+	maxProof    = 1 << 20         // provenance.sigstore.json, approvals.jsonl
 	maxWindow   = 8 << 20         // window of a zstd frame
 	maxPacked   = MaxFrame + 8192 // compressed frame: zstd never grows its input by more
 )
@@ -77,9 +77,11 @@ const (
 const (
 	nameIndex      = "index.jsonl"
 	nameProvenance = "provenance.sigstore.json"
+	nameTree       = "tree.sigstore.json"
 	nameManifest   = "manifest.json"
 	nameSeal       = "manifest.sigstore.json"
 	nameDigest     = "manifest.sha256"
+	nameApprovals  = "approvals.jsonl"
 )
 
 // Errors that decide what a caller does next; more detail wraps them.

@@ -122,7 +122,7 @@ func TestStandardTools(t *testing.T) {
 	}
 	run(t, dir, "zstd", "-q", "-t", name)
 	list := strings.Fields(run(t, dir, "tar", "--zstd", "-tf", name))
-	if len(list) != len(files)+3 { // and index, manifest, seal
+	if len(list) != len(files)+4 { // and index, tree, manifest, seal
 		t.Errorf("tar lists %d members: %v", len(list), list)
 	}
 	if out := run(t, dir, "tar", "--zstd", "-xf", name); out != "" {

@@ -24,6 +24,21 @@ type Manifest struct {
 	Index        IndexCommitment   `json:"index"`
 	Provenance   *Proof            `json:"provenance,omitempty"`
 	Tree         Tree              `json:"tree"`
+	TreeProof    *Proof            `json:"treeProof,omitempty"` // tree.sigstore.json; absent when unsigned
+	Origin       *Origin           `json:"origin,omitempty"`    // the bundle that this one was made from by leaving out
+}
+
+// Origin names the signed bundle that a redacted one comes from, by the names
+// that give nothing away.
+type Origin struct {
+	ID          string `json:"id"`          // of that bundle
+	Fingerprint string `json:"fingerprint"` // of the key that sealed it
+	PublicKey   []byte `json:"publicKey"`   // PKIX DER
+	Root        []byte `json:"root"`        // of its tree
+	Leaves      int    `json:"leaves"`
+	Kept        int    `json:"kept"`    // entries that are as they were
+	Altered     int    `json:"altered"` // entries that the redaction changed
+	Added       int    `json:"added"`   // entries that it made
 }
 
 // Info is what the maker of a bundle says about it.
@@ -36,6 +51,7 @@ type Info struct {
 	Redaction    *Redaction
 	Completeness *Completeness
 	Recovered    bool
+	Origin       *Origin
 	// Provenance, when set, makes the Sigstore bundle of an in-toto statement
 	// whose subject is index.jsonl with the given SHA-256 (of its compressed
 	// frames).
@@ -84,7 +100,7 @@ type IndexCommitment struct {
 	Files  int    `json:"files"`
 }
 
-// Proof fixes provenance.sigstore.json.
+// Proof fixes provenance.sigstore.json or tree.sigstore.json.
 type Proof struct {
 	SHA256 []byte `json:"sha256"` // of its content
 }
@@ -101,7 +117,7 @@ const headroom = 4 << 10
 // manifest fills in what info says; it fails before anything of it is written.
 func (i Info) manifest() (*Manifest, error) {
 	m := &Manifest{Format: Format, Producer: i.Producer, Cluster: i.Cluster, Labels: i.Labels, Note: i.Note, Incident: i.Incident,
-		Redaction: i.Redaction, Completeness: i.Completeness, Recovered: i.Recovered}
+		Redaction: i.Redaction, Completeness: i.Completeness, Recovered: i.Recovered, Origin: i.Origin}
 	b, err := canonical(m)
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)

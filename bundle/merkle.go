@@ -47,3 +47,23 @@ func merkleRoot(leaves []digest) digest {
 	}
 	return level[0]
 }
+
+// treePredicate is the type of the statement in tree.sigstore.json.
+const treePredicate = "https://casefile.dev/tree/v1"
+
+// treeClaim is its predicate. It names nothing of the bundle but a random id,
+// so that a bundle from which all names were taken can still carry it.
+type treeClaim struct {
+	ID     string `json:"id"`
+	Leaves int    `json:"leaves"`
+}
+
+// attestTree signs the root of the tree, with what a redacted bundle shows of
+// the one that it comes from.
+func attestTree(m *Manifest, s Signer) ([]byte, error) {
+	st, err := NewStatement("tree", digest(m.Tree.Root), treePredicate, treeClaim{m.ID, m.Tree.Leaves})
+	if err != nil {
+		return nil, err
+	}
+	return Attest(s, st)
+}

@@ -23,7 +23,7 @@ func reserved(p string) bool {
 	}
 	first, _, _ := strings.Cut(p, "/")
 	switch strings.ToLower(first) {
-	case nameIndex, nameProvenance, nameManifest, nameSeal, nameDigest:
+	case nameIndex, nameProvenance, nameTree, nameManifest, nameSeal, nameDigest, nameApprovals:
 		return true
 	}
 	return false

@@ -184,7 +184,7 @@ func TestProvenance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := h.offsets[len(h.frames)-4]; at < h.offsets[len(h.frames)-3]; at++ {
+	for at := h.offsets[len(h.frames)-5]; at < h.offsets[len(h.frames)-4]; at++ {
 		b[at] ^= 1
 		if err := check(b, v); err == nil || !strings.Contains(err.Error(), "provenance") {
 			t.Fatalf("byte %d: %v", at, err)

@@ -19,6 +19,7 @@ import (
 type Reader struct {
 	src      io.ReaderAt
 	manifest *Manifest
+	tail     *tailFrames
 	dec      *zstd.Decoder
 
 	offsets []int64 // in the file, of each data frame, and the end of the last
@@ -74,6 +75,10 @@ func OpenUnverified(r io.ReaderAt, size int64) (*Reader, error) { return open(r,
 // Manifest tells what the bundle is. It must not be changed.
 func (r *Reader) Manifest() *Manifest { return r.manifest }
 
+// Provenance is the content of provenance.sigstore.json, which the manifest
+// stands for, and nil when there is none. [CheckAttestation] reads it.
+func (r *Reader) Provenance() []byte { return r.tail.proofs[nameProvenance] }
+
 // Files lists the entries, sorted by path (ASCII case aside).
 func (r *Reader) Files() []File {
 	fs := make([]File, len(r.nodes))
@@ -99,7 +104,7 @@ func open(src io.ReaderAt, size int64, trust Verifier) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{src: src, manifest: m, dec: dec}
+	r := &Reader{src: src, manifest: m, tail: h, dec: dec}
 	if err := r.readIndex(h); err != nil {
 		return nil, err
 	}
@@ -108,12 +113,15 @@ func open(src io.ReaderAt, size int64, trust Verifier) (*Reader, error) {
 
 // tailFrames is the end of a bundle while it is opened.
 type tailFrames struct {
-	src      io.ReaderAt
-	frames   []extent
-	offsets  []int64
-	manifest []byte
-	name     string // of the seal: nameSeal, or nameDigest when unsigned
-	seal     []byte
+	src        io.ReaderAt
+	frames     []extent
+	offsets    []int64
+	manifestAt int // its frame; the seal's is the next
+	manifest   []byte
+	name       string // of the seal: nameSeal, or nameDigest when unsigned
+	seal       []byte
+	approvals  []byte            // nil when there are none
+	proofs     map[string][]byte // by name, once the manifest holds
 }
 
 const fixedFrames = 3 // manifest, seal, end of archive
@@ -138,7 +146,7 @@ func readTail(src io.ReaderAt, size int64) (*tailFrames, error) {
 	if _, err := readFull(src, table, size-length); err != nil {
 		return nil, &DamageError{Part: "seek table", Err: err}
 	}
-	t := &tailFrames{src: src, offsets: []int64{0}}
+	t := &tailFrames{src: src, offsets: []int64{0}, proofs: map[string][]byte{}}
 	if t.frames, err = parseSeekTable(table); err != nil {
 		return nil, &DamageError{Part: "seek table", Err: err}
 	}
@@ -190,10 +198,24 @@ func (t *tailFrames) readMembers() error {
 	if t.frames[n-1].size != 2*block {
 		return damaged("seek table", "it gives the end of archive %d bytes", t.frames[n-1].size)
 	}
-	if t.seal, t.name, err = t.member(n-2, maxSeal); err != nil {
+	t.manifestAt = n - fixedFrames
+	body, name, err := t.member(n-2, maxProof)
+	if err == nil && name == nameApprovals && t.manifestAt > 0 {
+		t.approvals = body
+		t.manifestAt--
+		body, name, err = t.member(t.manifestAt+1, maxSeal)
+	}
+	if err == nil && len(body) > maxSeal {
+		err = fmt.Errorf("%w: %d bytes", ErrTooLarge, len(body))
+	}
+	if err != nil {
 		return &DamageError{Part: "signature", Err: asSignature(err)}
 	}
-	if t.manifest, _, err = t.member(n-3, MaxManifest); err != nil {
+	t.seal, t.name = body, name
+	if name == nameApprovals {
+		return &DamageError{Part: "signature", Err: fmt.Errorf("%w: approvals in its place", ErrSignature)}
+	}
+	if t.manifest, _, err = t.member(t.manifestAt, MaxManifest); err != nil {
 		return &DamageError{Part: "manifest", Err: err}
 	}
 	return nil
@@ -208,7 +230,8 @@ func (t *tailFrames) frame(i, limit int) ([]byte, error) {
 	return readFull(t.src, b, t.offsets[i])
 }
 
-// member reads a stored frame that holds one member of at most limit bytes.
+// member reads a stored frame that holds one member of at most limit bytes,
+// and tells from its first bytes which one of the last it is.
 func (t *tailFrames) member(i, limit int) (body []byte, name string, err error) {
 	f, err := t.frame(i, storedSize(limit+8*block))
 	if err != nil {
@@ -224,9 +247,11 @@ func (t *tailFrames) member(i, limit int) (body []byte, name string, err error) 
 	if len(body) > limit {
 		return nil, "", fmt.Errorf("%w: %d bytes", ErrTooLarge, len(body))
 	}
-	name = nameSeal
-	if bytes.HasPrefix(body, []byte("{")) {
-		return body, name, nil
+	switch {
+	case bytes.HasPrefix(body, []byte(`{"dsseEnvelope"`)):
+		return body, nameApprovals, nil
+	case bytes.HasPrefix(body, []byte("{")):
+		return body, nameSeal, nil
 	}
 	return body, nameDigest, nil
 }
@@ -241,11 +266,15 @@ func (t *tailFrames) checkSeal(trust Verifier) (m *Manifest, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := len(t.frames)
-	if err := t.rebuild(n-2, "signature", memberStream(m, t.name, t.seal)); err != nil {
+	if t.approvals != nil {
+		if err := t.rebuild(t.manifestAt+2, "approvals", memberStream(m, nameApprovals, t.approvals)); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.rebuild(t.manifestAt+1, "signature", memberStream(m, t.name, t.seal)); err != nil {
 		return nil, err
 	}
-	return m, t.rebuild(n-3, "manifest", memberStream(m, nameManifest, t.manifest))
+	return m, t.rebuild(t.manifestAt, "manifest", memberStream(m, nameManifest, t.manifest))
 }
 
 // rebuild says whether frame i is the stored frame of stream, in the seek table too.

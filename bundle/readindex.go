@@ -53,25 +53,38 @@ func (r *Reader) readIndex(t *tailFrames) error {
 // checkFrames holds the seek table against the manifest and gives the number
 // of data frames.
 func (t *tailFrames) checkFrames(m *Manifest) (int, error) {
-	rest := fixedFrames
-	if m.Provenance != nil {
-		rest++
+	proofs := []struct {
+		name, part string
+		proof      *Proof
+	}{{nameProvenance, "provenance", m.Provenance}, {nameTree, "tree proof", m.TreeProof}}
+	at := t.manifestAt
+	for _, p := range proofs {
+		if p.proof != nil {
+			at--
+		}
 	}
-	first := len(t.frames) - rest - m.Index.Frames
+	first := at - m.Index.Frames
 	if first < 0 || m.Index.Offset != t.offsets[first] || m.Index.Length != t.offsets[first+m.Index.Frames]-t.offsets[first] {
 		return 0, damaged("seek table", "the index does not lie where the manifest says")
 	}
-	if m.Provenance == nil {
-		return first, nil
+	for _, p := range proofs {
+		if p.proof == nil {
+			continue
+		}
+		body, _, err := t.member(at, maxProof)
+		if err != nil {
+			return 0, &DamageError{Part: p.part, Err: err}
+		}
+		if sum := sha256.Sum256(body); !bytes.Equal(sum[:], p.proof.SHA256) {
+			return 0, damaged(p.part, "not the one that the manifest stands for")
+		}
+		if err := t.rebuild(at, p.part, memberStream(m, p.name, body)); err != nil {
+			return 0, err
+		}
+		t.proofs[p.name] = body
+		at++
 	}
-	body, _, err := t.member(len(t.frames)-rest, maxProof)
-	if err != nil {
-		return 0, &DamageError{Part: "provenance", Err: err}
-	}
-	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], m.Provenance.SHA256) {
-		return 0, damaged("provenance", "not the one that the manifest stands for")
-	}
-	return first, t.rebuild(len(t.frames)-rest, "provenance", memberStream(m, nameProvenance, body))
+	return first, nil
 }
 
 // decodeIndex compares the hash of the index, then decodes and parses its

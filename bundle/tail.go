@@ -40,6 +40,11 @@ func (t *tail) write(info Info, s Signer) error {
 			return fmt.Errorf("provenance: %w", err)
 		}
 	}
+	if s != nil {
+		if err := t.treeProof(s); err != nil {
+			return fmt.Errorf("tree: %w", err)
+		}
+	}
 	return t.finish(s)
 }
 
@@ -106,12 +111,25 @@ func (t *tail) provenance(make func([32]byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
+	t.m.Provenance, err = t.proof(nameProvenance, b)
+	return err
+}
+
+func (t *tail) treeProof(s Signer) error {
+	b, err := attestTree(t.m, s)
+	if err != nil {
+		return err
+	}
+	t.m.TreeProof, err = t.proof(nameTree, b)
+	return err
+}
+
+func (t *tail) proof(name string, b []byte) (*Proof, error) {
 	if len(b) > maxProof {
-		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(b))
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(b))
 	}
 	sum := sha256.Sum256(b)
-	t.m.Provenance = &Proof{SHA256: sum[:]}
-	return t.stored(memberStream(t.m, nameProvenance, b))
+	return &Proof{SHA256: sum[:]}, t.stored(memberStream(t.m, name, b))
 }
 
 // finish writes manifest, seal, end of archive and seek table.

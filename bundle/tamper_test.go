@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -51,7 +52,9 @@ func regions(t *testing.T, b []byte) func(at int) []string {
 		case at >= ends[n-4]:
 			return []string{"manifest"}
 		case at >= ends[n-5]:
-			return []string{"index"}
+			return []string{"index", "tree proof"}
+		case at >= ends[n-6]: // the index, or the last chunk of an unsigned bundle
+			return []string{"index", fmt.Sprint("chunk ", n-6)}
 		}
 		for i, e := range ends {
 			if at < e {
