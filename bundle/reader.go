@@ -270,6 +270,9 @@ func (t *tailFrames) checkSeal(trust Verifier) (m *Manifest, err error) {
 		if err := t.rebuild(t.manifestAt+2, "approvals", memberStream(m, nameApprovals, t.approvals)); err != nil {
 			return nil, err
 		}
+		if _, err := parseApprovals(t.approvals, t.manifest); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.rebuild(t.manifestAt+1, "signature", memberStream(m, t.name, t.seal)); err != nil {
 		return nil, err
