@@ -53,8 +53,8 @@ type Info struct {
 	Recovered    bool
 	Origin       *Origin
 	// Provenance, when set, makes the Sigstore bundle of an in-toto statement
-	// whose subject is index.jsonl with the given SHA-256 (of its compressed
-	// frames).
+	// whose subject is index.jsonl with the given SHA-256 (of its text, as tar
+	// extracts it).
 	Provenance func(index [32]byte) ([]byte, error)
 }
 

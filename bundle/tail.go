@@ -14,6 +14,7 @@ type tail struct {
 	w      *Writer
 	m      *Manifest
 	frames []extent // of the whole file
+	text   digest   // of index.jsonl
 }
 
 func (t *tail) write(info Info, s Signer) error {
@@ -51,8 +52,13 @@ func (t *tail) write(info Info, s Signer) error {
 // index writes the frames of index.jsonl: whole lines, the tar header before
 // the first and the padding after the last.
 func (t *tail) index() error {
-	size := int64(0)
-	t.lines(func(line []byte) error { size += int64(len(line)); return nil }) //nolint:errcheck // the callback has no error
+	size, text := int64(0), sha256.New()
+	t.lines(func(line []byte) error { //nolint:errcheck // the callback has no error
+		size += int64(len(line))
+		text.Write(line)
+		return nil
+	})
+	text.Sum(t.text[:0])
 	t.m.Index = IndexCommitment{Offset: t.w.out.n, Size: size, Chunks: len(t.w.chunks), Files: len(t.w.files)}
 	first := len(t.frames)
 	sum := sha256.New()
@@ -107,7 +113,7 @@ func (t *tail) lines(yield func([]byte) error) error {
 }
 
 func (t *tail) provenance(make func([32]byte) ([]byte, error)) error {
-	b, err := make([32]byte(t.m.Index.SHA256))
+	b, err := make(t.text)
 	if err != nil {
 		return err
 	}
