@@ -44,6 +44,7 @@ func layers() []layer {
 		{"collector/capture", []string{"collector", "collector/capture/filter"}, []string{"golang.org/x/sys", "golang.org/x/net/bpf"}},
 		{"bundle", []string{"bundle/redact"}, []string{"github.com/klauspost/compress", "github.com/sigstore/sigstore",
 			"github.com/secure-systems-lab/go-securesystemslib", "golang.org/x/text"}},
+		{"bundle/review", nil, []string{"github.com/gopacket/gopacket"}},
 		{"bundle/redact", nil, []string{"golang.org/x/text"}},
 		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/input", []string{"sdk/abi"}, nil},
