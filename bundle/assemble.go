@@ -66,10 +66,22 @@ type packing struct {
 	files []file
 }
 
+// newAssembler checks the options. What is put passes the redactor.
 func newAssembler(o Options) (*assembler, error) {
 	if o.Redactor == nil {
 		return nil, errors.New("bundle: Options.Redactor is required")
 	}
+	a, err := newCopier(o)
+	if err != nil {
+		return nil, err
+	}
+	a.redact = o.Redactor.Reader
+	return a, nil
+}
+
+// newCopier makes an assembler that has no redactor, for content that was
+// taken out of a bundle and so was redacted when it went in.
+func newCopier(o Options) (*assembler, error) {
 	if err := checkTop(o.Top); err != nil {
 		return nil, err
 	}
@@ -81,8 +93,7 @@ func newAssembler(o Options) (*assembler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &assembler{top: o.Top, mtime: mtime, redact: o.Redactor.Reader, spoolDir: o.SpoolDir, packer: p,
-		names: names{}, packing: map[Class]*packing{}}, nil
+	return &assembler{top: o.Top, mtime: mtime, spoolDir: o.SpoolDir, packer: p, names: names{}, packing: map[Class]*packing{}}, nil
 }
 
 func (a *assembler) header(path string, size int64) []byte {
@@ -95,6 +106,11 @@ func (a *assembler) put(path string, class Class, r io.Reader) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return a.store(path, class, a.redact(path, r))
+}
+
+// store stores what r yields at path, as they are.
+func (a *assembler) store(path string, class Class, r io.Reader) (int64, error) {
 	if !class.known() {
 		return 0, fmt.Errorf("%s: unknown class %q", path, class)
 	}
@@ -102,7 +118,7 @@ func (a *assembler) put(path string, class Class, r io.Reader) (int64, error) {
 		return 0, err
 	}
 	m := &member{a: a, path: path, class: class, hash: sha256.New()}
-	if err := m.read(a.redact(path, r)); err != nil {
+	if err := m.read(r); err != nil {
 		m.spool.close()
 		a.mu.Lock()
 		if m.parts == 0 {
@@ -185,14 +201,14 @@ func (a *assembler) flush(class Class) error {
 	return a.emit(batch{class: class, frames: []*frame{a.packer.start(p.raw)}, files: p.files})
 }
 
-// finish flushes everything and refuses what comes later.
-func (a *assembler) finish() error {
+// flushAll sends off every open frame; last refuses what comes later.
+func (a *assembler) flushAll(last bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.usable(); err != nil {
 		return err
 	}
-	a.closed = true
+	a.closed = last
 	for _, c := range classes() {
 		if err := a.flush(c); err != nil {
 			return err

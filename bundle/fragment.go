@@ -55,7 +55,7 @@ func (f *Fragment) Put(path string, class Class, r io.Reader) (int64, error) {
 
 // Close sends what is left and the end mark. It must not run beside Put.
 func (f *Fragment) Close() error {
-	err := f.finish()
+	err := f.flushAll(true)
 	if f.queue != nil {
 		close(f.queue)
 		f.done.Wait()

@@ -29,13 +29,18 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Writer{assembler: a, out: countWriter{w: w}, random: o.Random, queue: make(chan batch, queueLength)}
+	return a.writer(w, o.Random), nil
+}
+
+// writer begins a bundle on w.
+func (a *assembler) writer(w io.Writer, random io.Reader) *Writer {
+	b := &Writer{assembler: a, out: countWriter{w: w}, random: random, queue: make(chan batch, queueLength)}
 	if b.random == nil {
 		b.random = rand.Reader
 	}
 	a.emit = b.enqueue
 	b.done.Go(b.run)
-	return b, nil
+	return b
 }
 
 // Put stores what r yields, redacted, at path and returns the bytes stored.
@@ -45,6 +50,13 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 func (w *Writer) Put(path string, class Class, r io.Reader) (int64, error) {
 	return w.put(path, class, r)
 }
+
+// Flush sends all that Put has returned for on its way to the output, so that
+// it survives a crash: [Recover] reads every complete frame. It ends the open
+// frame of each class early and so costs some compression: call it every few
+// seconds, not after each Put. It is part of the sequence of calls that the
+// bytes of a bundle depend on. Safe for concurrent use.
+func (w *Writer) Flush() error { return w.flushAll(false) }
 
 // Written is the size of the file so far. Safe for concurrent use.
 func (w *Writer) Written() int64 { return w.written.Load() }
@@ -93,7 +105,7 @@ func (w *Writer) Close(info Info, s Signer) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = w.finish()
+	err = w.flushAll(true)
 	if w.queue != nil {
 		close(w.queue)
 		w.done.Wait()
