@@ -174,12 +174,14 @@ func TestProvenance(t *testing.T) {
 	info := testInfo()
 	var index [32]byte
 	info.Provenance = func(sum [32]byte) ([]byte, error) { index = sum; return []byte(`{"dsseEnvelope":{}}`), nil }
-	m, err := w.Close(info, s)
-	if err != nil || !bytes.Equal(index[:], m.Index.SHA256) {
+	if _, err := w.Close(info, s); err != nil {
 		t.Fatal(err)
 	}
 	b := out.Bytes()
 	checkContents(t, openBytes(t, b, v), map[string]string{"a": "x"})
+	if sum, err := openBytes(t, b, v).IndexDigest(); err != nil || sum != index {
+		t.Errorf("another index: %v", err)
+	}
 	h, err := readTail(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)

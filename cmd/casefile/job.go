@@ -156,7 +156,14 @@ func (j *job) seal(w *bundle.Writer, sink bundleSink, redactor *redact.Redactor,
 	if err := putJSON(sink, "collection/redaction.json", redactor.Summary()); err != nil {
 		return nil, err
 	}
-	return w.Close(j.info(results), j.signer)
+	info := j.info(results)
+	if j.signer != nil {
+		var err error
+		if info.Provenance, err = j.provenance(redactor, results); err != nil {
+			j.note("the bundle goes without provenance: %v", err) // what was collected is worth more
+		}
+	}
+	return w.Close(info, j.signer)
 }
 
 func (j *job) info(results []collector.Result) bundle.Info {
