@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,26 +36,84 @@ func reviewCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "text, html or json, as `NAME`"},
 			&cli.StringFlag{Name: "o", Usage: "write the review to `FILE` instead of stdout"},
+			&cli.BoolFlag{Name: "approve", Usage: "countersign: it may leave"},
+			&cli.BoolFlag{Name: "reject", Usage: "countersign: it may not leave"},
+			&cli.StringFlag{Name: "sign-key", Usage: "countersign with the private key in `FILE` (default: your own identity)"},
+			&cli.StringFlag{Name: "note", Usage: "why, as `TEXT`, into the countersignature"},
 		}, readFlags()...),
 		Action: func(c *cli.Context) error {
-			switch f := c.String("format"); f {
-			case "text", "html", "json":
-			default:
-				return usagef("--format is text, html or json, not %q", f)
+			if err := checkReviewFlags(c); err != nil {
+				return err
 			}
-			return withBundle(c, func(_ string, b *opened) error { return reviewBundle(c, b) })
+			return withBundle(c, func(name string, b *opened) error { return reviewBundle(c, name, b) })
 		},
 	}
 }
 
-func reviewBundle(c *cli.Context, b *opened) error {
+func checkReviewFlags(c *cli.Context) error {
+	switch f := c.String("format"); f {
+	case "text", "html", "json":
+	default:
+		return usagef("--format is text, html or json, not %q", f)
+	}
+	decided := c.Bool("approve") || c.Bool("reject")
+	switch {
+	case c.Bool("approve") && c.Bool("reject"):
+		return usagef("give --approve or --reject, not both")
+	case !decided && (c.IsSet("sign-key") || c.IsSet("note")):
+		return usagef("--sign-key and --note go with --approve or --reject")
+	case decided && c.Bool("unverified"):
+		return usagef("--approve and --reject are for a bundle whose signature was checked: leave out --unverified")
+	case len(c.String("note")) > bundle.MaxApprovalNote:
+		return usagef("--note is at most %d bytes long", bundle.MaxApprovalNote)
+	}
+	return nil
+}
+
+func reviewBundle(c *cli.Context, name string, b *opened) error {
 	status := newStatusLine(os.Stderr, isTerminal(os.Stderr))
 	rv, err := reviewOf(c.Context, b.Reader, status)
 	status.done()
 	if err != nil {
 		return err
 	}
-	return writeReview(rv, c.String("format"), c.String("o"))
+	if err := writeReview(rv, c.String("format"), c.String("o")); err != nil {
+		return err
+	}
+	decision := bundle.Approved
+	switch {
+	case c.Bool("reject"):
+		decision = bundle.Rejected
+	case !c.Bool("approve"):
+		return nil
+	}
+	return countersign(c, name, b, rv, decision)
+}
+
+// countersign puts a decision about the review into the bundle, which is
+// replaced in one step.
+func countersign(c *cli.Context, name string, b *opened, rv *review.Review, decision string) error {
+	signer, err := resealer(c)
+	if err != nil {
+		return err
+	}
+	if err := b.Verify(c.Context, nil); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	shown := sha256.New()
+	if err := rv.Text(shown); err != nil {
+		return err
+	}
+	a := bundle.Approval{Decision: decision, Note: c.String("note"), Time: time.Now(), Review: shown.Sum(nil)}
+	if err := replaceFile(name, func(w io.Writer) error { return bundle.Approve(c.Context, b.Reader, w, signer, a) }); err != nil {
+		return err
+	}
+	fingerprint, err := bundle.Fingerprint(signer.Public())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s by %s: %s\n", decision, fingerprint, name)
+	return nil
 }
 
 // reviewOf reads the whole bundle.
@@ -95,4 +157,24 @@ func writeReview(rv *review.Review, format, name string) error {
 		return enc.Encode(rv)
 	}
 	return rv.Text(w)
+}
+
+// replaceFile writes name anew beside it and then puts the new one in its
+// place, so that it is whole at any time.
+func replaceFile(name string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.partial") // 0600
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // it is of no use; the error to report is the first
+	}
+	return err
 }
