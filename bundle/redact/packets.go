@@ -37,10 +37,24 @@ type packets struct {
 	links   []uint16 // link type of each interface of the section
 	begun   bool
 	spans   []span
+	mapper  mapper // nil: addresses and names stay
 }
 
-func newPackets(src io.Reader, s *scanner, payload string, c counts) *packets {
-	return &packets{src: src, scanner: s, payload: payload, counts: c}
+// mapper gives pseudonyms for what the strict policy hides.
+type mapper interface {
+	IPv4([4]byte) [4]byte
+	IPv6([16]byte) [16]byte
+	MAC([6]byte) [6]byte
+	// Host appends the pseudonym of a DNS name without its last dot.
+	Host(dst, name []byte) []byte
+	// Text appends src with everything in it that it knows replaced.
+	Text(dst, src []byte, found map[string]int) []byte
+}
+
+// newPackets redacts the capture src. With a mapper, every address and name
+// that stays is a pseudonym.
+func newPackets(src io.Reader, s *scanner, payload string, c counts, m mapper) *packets {
+	return &packets{src: src, scanner: s, payload: payload, counts: c, mapper: m}
 }
 
 func (p *packets) next(out []byte) ([]byte, error) {
