@@ -392,3 +392,28 @@ func FuzzConverse(f *testing.F) {
 		}
 	})
 }
+
+// TestPseudonyms: what an agent says of its pseudonyms is text, and bounded.
+func TestPseudonyms(t *testing.T) {
+	many := map[string]string{"host-aaaaaaaa": "db.acme.example", "bad\x1b[31m": "x", "host-bbbbbbbb": "two\nlines", "host-cccccccc": ""}
+	r := newRouter(testPlan(), collector.NewOutput(&memSink{}, collector.Options{}))
+	payload, err := json.Marshal(End{Pseudonyms: many})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := r.end(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(End{Redaction: map[string]int{}, Pseudonyms: map[string]string{"host-aaaaaaaa": "db.acme.example"}, Omitted: 3}, end); diff != "" {
+		t.Error(diff)
+	}
+	for i := range MaxPseudonyms + 7 {
+		many[fmt.Sprintf("host-%08d", i)] = strings.Repeat("v", 100)
+	}
+	var e End
+	e.SetPseudonyms(many)
+	if b, err := json.Marshal(e); err != nil || len(b) > MaxRecord || e.Omitted+len(e.Pseudonyms) != len(many) || len(e.Pseudonyms) < 10_000 {
+		t.Errorf("%d bytes, %d kept, %d omitted of %d, %v", len(b), len(e.Pseudonyms), e.Omitted, len(many), err)
+	}
+}

@@ -22,6 +22,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/casefile-io/casefile/collector"
@@ -64,6 +66,10 @@ type Plan struct {
 	Pods        []Pod     `json:"pods,omitempty"`
 	Captures    []Capture `json:"captures,omitempty"`
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
+
+	// For strict redaction; they go over stdin and nowhere else.
+	Key   []byte              `json:"key,omitempty"`   // of the pseudonyms
+	Names map[string][]string `json:"names,omitempty"` // kind → what the cluster calls its own
 }
 
 // Pod is what the API server knows of a pod on the node.
@@ -100,6 +106,36 @@ type End struct {
 	Results   int            `json:"results"`
 	Redaction map[string]int `json:"redaction,omitempty"` // redactions by rule
 	Error     string         `json:"error,omitempty"`
+
+	Pseudonyms map[string]string `json:"pseudonyms,omitempty"`        // token → value, of what cannot be computed back
+	Omitted    int               `json:"pseudonymsOmitted,omitempty"` // beyond [MaxPseudonyms] or their bytes
+}
+
+// What an agent may say of its pseudonyms; the end record has to hold it.
+const (
+	MaxPseudonyms     = 50_000
+	MaxPseudonymBytes = 2 << 20 // tokens and values together
+	maxPseudonym      = 1 << 10 // of one token or value
+)
+
+// SetPseudonyms puts as many into e as fit, in order of their tokens.
+func (e *End) SetPseudonyms(all map[string]string) {
+	e.Pseudonyms, e.Omitted = make(map[string]string, len(all)), 0
+	room := MaxPseudonymBytes
+	for _, token := range slices.Sorted(maps.Keys(all)) {
+		if value := all[token]; len(e.Pseudonyms) < MaxPseudonyms && len(token)+len(value) <= room && isPseudonym(token) && isPseudonym(value) {
+			room -= len(token) + len(value)
+			e.Pseudonyms[token] = value
+		} else {
+			e.Omitted++
+		}
+	}
+}
+
+// isPseudonym says whether s is text that may stand on either side of a map of
+// pseudonyms.
+func isPseudonym(s string) bool {
+	return s != "" && len(s) <= maxPseudonym && clean(s, maxPseudonym) == s
 }
 
 // Errors of a conversation.

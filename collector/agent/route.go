@@ -190,6 +190,12 @@ func (r *router) end(payload []byte) (End, error) {
 		rules[clean(rule, 100)] += max(n, 0)
 	}
 	e.Redaction = rules
+	omitted := max(e.Omitted, 0)
+	e.SetPseudonyms(e.Pseudonyms) // an agent is held to what it should have kept to itself
+	e.Omitted += omitted
+	if len(e.Pseudonyms) == 0 {
+		e.Pseudonyms = nil
+	}
 	if e.Results > r.resultsHeard {
 		return e, fmt.Errorf("%w: %d of its %d results came", ErrIncomplete, r.resultsHeard, e.Results)
 	}
