@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/casefile-io/casefile/collector"
 )
 
@@ -63,8 +65,8 @@ func (c *Cluster) Names(ctx context.Context) ([]Name, []collector.Result, error)
 			wanted = append(wanted, r)
 		}
 	}
-	found := &nameSet{kinds: map[string]string{}}
-	found.add(NameHost, hostOf(c.client.base))
+	found := NewNameSet()
+	found.Add(NameHost, hostOf(c.client.base))
 	var mu sync.Mutex
 	var results []collector.Result
 	failed := map[string]error{}
@@ -93,11 +95,11 @@ func (c *Cluster) Names(ctx context.Context) ([]Name, []collector.Result, error)
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	if found.full {
+	if found.Full() {
 		return nil, nil, fmt.Errorf("%w, and this one has more than %d of them, or %d bytes: take it in parts under --redact standard", ErrNames, maxNames, maxNameBytes)
 	}
 	slices.SortFunc(results, func(a, b collector.Result) int { return cmp.Compare(a.Path, b.Path) })
-	return found.list(), results, nil
+	return found.List(), results, nil
 }
 
 // NamesSource is the source of the results of [Cluster.Names].
@@ -149,7 +151,7 @@ type owner struct {
 }
 
 // listNames lists in all namespaces or, where that is denied, in those of -n.
-func (c *Cluster) listNames(ctx context.Context, r resource, found *nameSet) error {
+func (c *Cluster) listNames(ctx context.Context, r resource, found *NameSet) error {
 	err := c.listNamesIn(ctx, r, "", found)
 	if !errors.Is(err, collector.ErrDenied) || !r.namespaced {
 		return err
@@ -164,65 +166,103 @@ func (c *Cluster) listNames(ctx context.Context, r resource, found *nameSet) err
 
 // listNamesIn reads one list. Only where a name stands in a spec or status the
 // objects themselves are asked for.
-func (c *Cluster) listNamesIn(ctx context.Context, r resource, namespace string, found *nameSet) error {
+func (c *Cluster) listNamesIn(ctx context.Context, r resource, namespace string, found *NameSet) error {
 	l := c.newList(r, namespace, false)
-	id := r.gvr.GroupResource().String()
-	switch id {
-	case "nodes", "services", "ingresses.networking.k8s.io", "rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io":
-	default:
+	if !inSpec(r) {
 		l.accept = acceptMetadata
 	}
 	return l.each(ctx, func(p page, _ url.Values) error {
 		for _, it := range p.items {
-			var o named
-			if l.accept == acceptMetadata {
-				var m struct {
-					Metadata json.RawMessage `json:"metadata"`
-				}
-				if err := json.Unmarshal(it.raw, &m); err != nil || json.Unmarshal(m.Metadata, &o.Metadata) != nil {
-					return errors.New("an object without metadata")
-				}
-			} else if err := json.Unmarshal(it.raw, &o); err != nil {
-				return fmt.Errorf("%s/%s: another form than expected", it.namespace, it.name)
+			if err := found.take(r, it.raw); err != nil {
+				return err
 			}
-			found.take(id, r, &o)
 		}
 		return nil
 	})
 }
 
+// inSpec says whether objects of a resource hold names beside their metadata.
+func inSpec(r resource) bool {
+	switch r.gvr.GroupResource().String() {
+	case "nodes", "services", "ingresses.networking.k8s.io", "rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io":
+		return true
+	}
+	return false
+}
+
+// NameSet gathers names, each with the kind that ranks highest. Safe for
+// concurrent use.
+type NameSet struct {
+	mu    sync.Mutex
+	kinds map[string]string // name → kind
+	bytes int
+	full  bool
+}
+
+// NewNameSet makes an empty set.
+func NewNameSet() *NameSet { return &NameSet{kinds: map[string]string{}} }
+
+// Object adds the names in one object, a line of a file below
+// cluster/resources. Objects of kinds whose names nobody chose are passed over.
+func (s *NameSet) Object(gvr schema.GroupVersionResource, namespaced bool, raw []byte) error {
+	r := resource{gvr: gvr, namespaced: namespaced}
+	if !namedByUsers(r) {
+		return nil
+	}
+	return s.take(r, raw)
+}
+
 // take adds the names of one object.
-func (s *nameSet) take(id string, r resource, o *named) {
+func (s *NameSet) take(r resource, raw []byte) error {
+	var o named
+	if inSpec(r) {
+		if err := json.Unmarshal(raw, &o); err != nil {
+			return fmt.Errorf("%s: an object of another form than expected", r.gvr.Resource)
+		}
+	} else {
+		var m struct {
+			Metadata json.RawMessage `json:"metadata"`
+		}
+		if json.Unmarshal(raw, &m) != nil || json.Unmarshal(m.Metadata, &o.Metadata) != nil {
+			return fmt.Errorf("%s: an object without metadata", r.gvr.Resource)
+		}
+	}
+	s.object(r, &o)
+	for _, subject := range o.Subjects {
+		if subject.Kind == "User" || subject.Kind == "Group" {
+			s.Add(NameUser, subject.Name)
+		}
+	}
+	s.Add(NameHost, o.Spec.ExternalName)
+	for _, rule := range o.Spec.Rules {
+		s.Add(NameHost, rule.Host)
+	}
+	for _, t := range o.Spec.TLS {
+		for _, h := range t.Hosts {
+			s.Add(NameHost, h)
+		}
+	}
+	return nil
+}
+
+// object adds what an object itself is called.
+func (s *NameSet) object(r resource, o *named) {
 	m := o.Metadata
-	switch {
+	switch id := r.gvr.GroupResource().String(); {
 	case id == "nodes":
-		s.add(NameNode, m.Name)
+		s.Add(NameNode, m.Name)
 		for _, a := range o.Status.Addresses {
 			if a.Type == "Hostname" || a.Type == "InternalDNS" || a.Type == "ExternalDNS" {
-				s.add(NameHost, a.Address)
+				s.Add(NameHost, a.Address)
 			}
 		}
 	case id == "namespaces":
-		s.add(NameNamespace, m.Name)
+		s.Add(NameNamespace, m.Name)
 	case id == "clusterrolebindings.rbac.authorization.k8s.io":
 	case m.Namespace == "kube-system" && platform(r), everywhere(m.Name):
 	case slices.ContainsFunc(m.OwnerReferences, func(o owner) bool { return o.Name != "" && strings.Contains(m.Name, o.Name) }):
 	default:
-		s.add(NameObject, m.Name)
-	}
-	for _, subject := range o.Subjects {
-		if subject.Kind == "User" || subject.Kind == "Group" {
-			s.add(NameUser, subject.Name)
-		}
-	}
-	s.add(NameHost, o.Spec.ExternalName)
-	for _, rule := range o.Spec.Rules {
-		s.add(NameHost, rule.Host)
-	}
-	for _, t := range o.Spec.TLS {
-		for _, h := range t.Hosts {
-			s.add(NameHost, h)
-		}
+		s.Add(NameObject, m.Name)
 	}
 }
 
@@ -244,16 +284,9 @@ func everywhere(name string) bool {
 	return strings.HasPrefix(name, "system:") || strings.HasPrefix(name, "kubeadm:")
 }
 
-// nameSet gathers names, each with the kind that ranks highest. Safe for
-// concurrent use.
-type nameSet struct {
-	mu    sync.Mutex
-	kinds map[string]string // name → kind
-	bytes int
-	full  bool
-}
-
-func (s *nameSet) add(kind, value string) {
+// Add adds one name. What is empty, too long for a name, or Kubernetes' own is
+// left out.
+func (s *NameSet) Add(kind, value string) {
 	if kind == NameHost {
 		value = strings.TrimSuffix(strings.TrimPrefix(value, "*."), ".")
 	}
@@ -279,7 +312,15 @@ func rankName(kind string) int {
 	return slices.Index([]string{NameNode, NameNamespace, NameCluster, NameHost, NameUser, NameObject}, kind)
 }
 
-func (s *nameSet) list() []Name {
+// Full says whether names were left out because the set is full.
+func (s *NameSet) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
+}
+
+// List gives the names in order of kind and name.
+func (s *NameSet) List() []Name {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]Name, 0, len(s.kinds))
