@@ -45,6 +45,8 @@ func layers() []layer {
 		{"bundle", []string{"bundle/redact"}, []string{"github.com/klauspost/compress", "github.com/sigstore/sigstore",
 			"github.com/secure-systems-lab/go-securesystemslib", "golang.org/x/text"}},
 		{"bundle/review", nil, []string{"github.com/gopacket/gopacket"}},
+		{"bundle/encrypt", []string{"bundle"}, []string{"filippo.io/age", "golang.org/x/crypto/chacha20poly1305"}},
+		{"bundle/registry", nil, []string{"github.com/google/go-containerregistry"}},
 		{"bundle/redact", nil, []string{"golang.org/x/text"}},
 		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/input", []string{"sdk/abi"}, nil},
