@@ -126,10 +126,26 @@ type tailFrames struct {
 
 const fixedFrames = 3 // manifest, seal, end of archive
 
-// readTail reads the seek table and the last three frames.
+// readTail reads the seek table and the last frames.
 func readTail(src io.ReaderAt, size int64) (*tailFrames, error) {
 	if err := checkMagic(src, size); err != nil {
 		return nil, err
+	}
+	t, err := readSeekTable(src, size)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.frames) < fixedFrames+1 {
+		return nil, damaged("seek table", "%d frames are too few", len(t.frames))
+	}
+	return t, t.readMembers()
+}
+
+// readSeekTable reads the seek table at the end of a file that is long enough
+// for one, and holds it against the length of the file.
+func readSeekTable(src io.ReaderAt, size int64) (*tailFrames, error) {
+	if size < seekHead+seekFoot {
+		return nil, &DamageError{Part: "seek table", Err: fmt.Errorf("%w: %d bytes", ErrTruncated, size)}
 	}
 	foot := make([]byte, seekFoot)
 	if _, err := readFull(src, foot, size-seekFoot); err != nil {
@@ -158,10 +174,7 @@ func readTail(src io.ReaderAt, size int64) (*tailFrames, error) {
 	if end != size-length {
 		return nil, damaged("seek table", "its frames end at %d, the file's at %d", end, size-length)
 	}
-	if len(t.frames) < fixedFrames+1 {
-		return nil, damaged("seek table", "%d frames are too few", len(t.frames))
-	}
-	return t, t.readMembers()
+	return t, nil
 }
 
 // checkMagic tells a bundle from other files.

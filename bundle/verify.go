@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func (r *Reader) decoded() ([]file, []digest, error) {
 		files[i] = file{path: e.path, off: e.off, size: e.size, sum: sum, salt: salt}
 		leaves[i] = merkleLeaf(salt, e.path, e.size, sum)
 	}
-	slices.SortFunc(files, func(a, b file) int { return int(min(1, max(-1, a.off-b.off))) })
+	slices.SortFunc(files, func(a, b file) int { return cmp.Compare(a.off, b.off) })
 	return files, leaves, nil
 }
 
@@ -161,4 +162,11 @@ func (v *verification) decode(ctx context.Context) <-chan chan decodedChunk {
 		}
 	}()
 	return order
+}
+
+// inStream gives the entries in the order of the tar stream.
+func (r *Reader) inStream() []entry {
+	es := slices.Clone(r.entries)
+	slices.SortFunc(es, func(a, b entry) int { return cmp.Compare(a.off, b.off) })
+	return es
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 )
@@ -97,6 +98,24 @@ func (w *Writer) run() {
 	}
 }
 
+// drain waits until all is written and ends run.
+func (w *Writer) drain() {
+	if w.queue != nil {
+		close(w.queue)
+		w.done.Wait()
+		w.queue = nil
+	}
+}
+
+// abandon ends a writer that will not be closed.
+func (w *Writer) abandon() {
+	_ = w.fail(fs.ErrClosed)
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.drain()
+}
+
 // Close writes index, manifest, seal and seek table; s nil leaves the bundle
 // unsigned. It must not run beside Put or Frames. When info is too large for
 // the manifest nothing is closed, and Close may be called again.
@@ -106,11 +125,7 @@ func (w *Writer) Close(info Info, s Signer) (*Manifest, error) {
 		return nil, err
 	}
 	err = w.flushAll(true)
-	if w.queue != nil {
-		close(w.queue)
-		w.done.Wait()
-		w.queue = nil
-	}
+	w.drain()
 	if fail := w.failed.Load(); fail != nil {
 		err = *fail
 	}
