@@ -293,35 +293,3 @@ func header(b []byte, at, end int) (int, int) {
 	}
 	return from, to
 }
-
-// program finds the password on the command line of a program that takes it
-// as -p (or -a, -u user:password) with or without a blank.
-func program(b []byte, at, end int) (int, int) {
-	const longest = 1024
-	letter := byte('p')
-	switch {
-	case hasFold(b[at:], "redis-cli"):
-		letter = 'a'
-	case hasFold(b[at:], "curl"):
-		letter = 'u'
-	}
-	stop := min(lineEnd(b, end), end+longest)
-	for i := end - 1; i+2 < stop; i++ {
-		if !isBlank(b[i]) || b[i+1] != '-' || b[i+2] != letter {
-			continue
-		}
-		from := skip(b[:stop], i+3, isBlank)
-		if from >= stop || b[from] == '-' || (letter == 'p' && from > i+3 && hasFold(b[at:], "m")) && !hasFold(b[at:], "mongo") {
-			continue // mysql -p asks for it
-		}
-		from, to := valueAt(b, from, false)
-		if from < 0 {
-			return -1, to
-		}
-		if n := bytes.IndexByte(b[from:to], ':'); letter == 'u' && n >= 0 {
-			from += n + 1
-		}
-		return from, to
-	}
-	return -1, stop
-}

@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/base64"
+	"regexp"
 )
 
 // isWordByte says whether c may stand in an identifier.
@@ -153,7 +154,7 @@ const maxPEM = 32 << 10
 
 // pem makes a finder of a private key's block, over lines.
 func pem() finder {
-	label := prefixed(`^-----BEGIN [A-Za-z0-9 ]{0,40}(?:PRIVATE KEY|Static key)[A-Za-z0-9 ]{0,20}-----`)
+	label := prefixed(regexp.MustCompile(`^-----BEGIN [A-Za-z0-9 ]{0,40}(?:PRIVATE KEY|SECRET KEY|Static key)[A-Za-z0-9 ]{0,20}-----`), 0)
 	return func(b []byte, at, end int) (int, int) {
 		if from, _ := label(b, at, end); from < 0 {
 			return -1, end

@@ -92,7 +92,7 @@ func TestJSONRefused(t *testing.T) {
 // TestJSONLex holds the own lexer against encoding/json.
 func TestJSONLex(t *testing.T) {
 	for _, in := range lexSeeds() {
-		checkLex(t, newScanner(), []byte(in))
+		checkLex(t, newScanner(Rules{}), []byte(in))
 	}
 }
 
@@ -125,7 +125,7 @@ func FuzzJSONLex(f *testing.F) {
 	for _, in := range lexSeeds() {
 		f.Add([]byte(in))
 	}
-	s := newScanner()
+	s := newScanner(Rules{})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		checkLex(t, s, in)
 	})

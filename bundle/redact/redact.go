@@ -60,13 +60,16 @@ func isPayload(s string) bool {
 
 // Options of [New].
 type Options struct {
-	Payload string // PayloadNone, PayloadDefault (when empty) or PayloadFull
+	Payload string   // PayloadNone, PayloadDefault (when empty) or PayloadFull
+	Rules   Rules    // on top of our own
+	Masks   []string // names of rules that masked before, so that [REDACTED:name] stays
 }
 
 // Redactor redacts entries and counts what it masked. Safe for concurrent use.
 type Redactor struct {
 	policy  Policy
 	payload string
+	pack    string // sha256 of the rules on top of ours
 	scanner *scanner
 
 	mu      sync.Mutex
@@ -89,7 +92,8 @@ func New(p Policy, o Options) (*Redactor, error) {
 	return &Redactor{
 		policy:  p,
 		payload: o.Payload,
-		scanner: newScanner(),
+		pack:    o.Rules.SHA256(),
+		scanner: newScanner(o.Rules, o.Masks...),
 		rules:   map[string]int{},
 		paths:   map[string]map[string]int{},
 	}, nil

@@ -41,26 +41,40 @@ type rule struct {
 	name  string
 	words []string
 	find  finder
-	named bool // the words are in the names of secrets
+	named func(name []byte, at, end int) bool // whether a name with the keyword in it is that of a secret; may be nil
 }
 
 // scanner finds credentials in text. It never changes after newScanner.
 type scanner struct {
-	words *words
-	rules []rule
-	owner []uint8 // keyword → rule
-	names map[string]bool
+	words  *words
+	rules  []rule
+	fields []fieldRule
+	owner  []uint16 // keyword → rule
+	names  map[string]bool
 }
 
-func newScanner() *scanner {
-	s := &scanner{rules: textRules(), names: map[string]bool{}}
+// newScanner knows the rules of this package and those of extra, and takes the
+// masks of others for masks.
+func newScanner(extra Rules, masks ...string) *scanner {
+	own := ownRules()
+	s := &scanner{
+		rules:  slices.Concat(textRules(), own.rules, extra.rules),
+		fields: slices.Concat(own.fields, extra.fields),
+		names:  map[string]bool{},
+	}
 	var keys []string
 	for i, r := range s.rules {
 		s.names[r.name] = true
 		for _, w := range r.words {
 			keys = append(keys, w)
-			s.owner = append(s.owner, uint8(i))
+			s.owner = append(s.owner, uint16(i))
 		}
+	}
+	for _, name := range masks {
+		s.names[name] = ruleName(name)
+	}
+	for _, f := range s.fields {
+		s.names[f.rule] = true
 	}
 	for _, name := range structuralRules() {
 		s.names[name] = true
@@ -77,7 +91,7 @@ func (s *scanner) scan(b []byte, spans []span) []span {
 	if end < 0 {
 		return spans
 	}
-	var tried [64]int // by rule: keywords that start before this are done
+	tried := make([]int, len(s.rules)) // by rule: keywords that start before this are done
 	for ; end >= 0; end, state = s.words.find(b, end, state) {
 		for _, w := range s.words.hits[state] {
 			at, r := end-int(s.words.lengths[w]), s.owner[w]
@@ -97,7 +111,7 @@ func (s *scanner) scan(b []byte, spans []span) []span {
 
 // inMask says whether b[at] lies within a mask.
 func (s *scanner) inMask(b []byte, at int) bool {
-	const longest = 40
+	const longest = len(maskOpen) + maxRuleName + 1
 	low := max(0, at-longest)
 	open := bytes.LastIndex(b[low:at], []byte(maskOpen))
 	if open < 0 {

@@ -2,6 +2,8 @@ package redact
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"maps"
@@ -19,6 +21,7 @@ const maxSummaryPaths = 20_000
 type Summary struct {
 	Policy       string                    `json:"policy"`
 	Payload      string                    `json:"payload"`
+	Pack         string                    `json:"rulePack,omitempty"` // sha256, in hex, of the rules that came on top of ours
 	Rules        map[string]int            `json:"rules"`
 	Paths        map[string]map[string]int `json:"paths,omitempty"`        // only paths with redactions
 	PathsOmitted int                       `json:"pathsOmitted,omitempty"` // beyond the first 20,000
@@ -29,7 +32,7 @@ func (r *Redactor) Summary() Summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Summary{
-		Policy: string(r.policy), Payload: r.payload, Rules: maps.Clone(r.rules),
+		Policy: string(r.policy), Payload: r.payload, Pack: r.pack, Rules: maps.Clone(r.rules),
 		Paths: make(map[string]map[string]int, len(r.paths)), PathsOmitted: r.omitted,
 	}
 	for path, rules := range r.paths {
@@ -58,10 +61,13 @@ func (r *Redactor) Add(rules map[string]int) {
 }
 
 // maxRules bounds the names that agents may add.
-const maxRules = 256
+const maxRules = 1024
+
+// maxRuleName bounds the name of a rule, in bytes.
+const maxRuleName = 40
 
 func ruleName(s string) bool {
-	if s == "" || len(s) > 40 {
+	if s == "" || len(s) > maxRuleName {
 		return false
 	}
 	for i := range len(s) {
@@ -110,6 +116,9 @@ func (o *ownSummary) next(out []byte) ([]byte, error) {
 	}
 	if _, err := ParsePolicy(s.Policy); err != nil || !isPayload(s.Payload) {
 		return out, failf("not a summary of redactions: policy %.20q, payload %.20q", s.Policy, s.Payload)
+	}
+	if sum, err := hex.DecodeString(s.Pack); err != nil || len(sum) != 0 && len(sum) != sha256.Size {
+		return out, failf("not a summary of redactions: rule pack %.80q", s.Pack)
 	}
 	for _, rules := range append(slices.Collect(maps.Values(s.Paths)), s.Rules) {
 		for rule := range rules {

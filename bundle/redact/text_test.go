@@ -60,7 +60,8 @@ func secretForms() map[string]string {
 	add("npm-token", "npm_"+strings.Repeat("a1B2", 9), "//registry/:_auth=S3CR3T")
 	add("sendgrid-key", "SG.S3CR3TS3CR3T.S3CR3TS3CR3T")
 	add("vault-token", "hvs.S3CR3TS3CR3T")
-	add("service-token", "dckr_pat_S3CR3TS3CR3T", "sk-ant-S3CR3TS3CR3T")
+	add("service-token", "dckr_pat_S3CR3TS3CR3T")
+	add("openai-key", "sk-ant-S3CR3TS3CR3T")
 	return forms
 }
 

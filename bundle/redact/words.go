@@ -6,12 +6,12 @@ package redact
 type words struct {
 	class   [256]uint8
 	shift   uint
-	next    []uint16  // state<<shift | class → state
-	hits    [][]uint8 // by state: the keywords that end there
-	lengths []uint8   // of the keywords
+	next    []uint16   // state<<shift | class → state
+	hits    [][]uint16 // by state: the keywords that end there
+	lengths []uint8    // of the keywords
 }
 
-// newWords takes at most 256 keywords of lower-case ASCII.
+// newWords takes keywords of lower-case ASCII, 64 KiB in all.
 func newWords(keys []string) *words {
 	w := &words{}
 	classes := 1 // class 0 is every byte that is in no keyword
@@ -48,7 +48,7 @@ func (w *words) insert(keys []string) {
 			}
 			state = int(w.next[cell])
 		}
-		w.hits[state] = append(w.hits[state], uint8(n))
+		w.hits[state] = append(w.hits[state], uint16(n))
 	}
 }
 
