@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -117,5 +119,22 @@ func TestTooManyNames(t *testing.T) {
 	}
 	if names, _, err := k.Names(t.Context()); !errors.Is(err, cluster.ErrNames) || names != nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("%d names: %v", len(names), err)
+	}
+}
+
+// TestConfigNames: a kubeconfig's own names are names as well.
+func TestConfigNames(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	text := `{"kind":"Config","apiVersion":"v1","current-context":"acme-prod","clusters":[{"name":"acme-eu","cluster":{"server":"https://k.acme.example"}}],
+		"contexts":[{"name":"acme-prod","context":{"cluster":"acme-eu","user":"jane@acme.example"}}],"users":[{"name":"jane@acme.example","user":{}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []cluster.Name{{Kind: cluster.NameCluster, Value: "acme-eu"}, {Kind: cluster.NameCluster, Value: "acme-prod"}, {Kind: cluster.NameUser, Value: "jane@acme.example"}}
+	if diff := cmp.Diff(want, cluster.ConfigNames(cluster.ConfigFlags{Kubeconfig: file})); diff != "" {
+		t.Error(diff)
+	}
+	if got := cluster.ConfigNames(cluster.ConfigFlags{Kubeconfig: filepath.Join(t.TempDir(), "none"), As: "joe"}); len(got) != 1 || got[0].Value != "joe" {
+		t.Errorf("without a file: %v", got)
 	}
 }
