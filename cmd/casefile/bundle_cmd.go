@@ -47,22 +47,27 @@ func noSubVerb(c *cli.Context) error {
 }
 
 func bundleShow(c *cli.Context) error {
-	return withBundle(c, func(_ string, b *opened) error { return showBundle(b, c.Bool("json")) })
+	return withBundle(c, func(_ string, b *opened) error { return showBundle(c, b) })
 }
 
-func showBundle(b *opened, asJSON bool) error {
-	if asJSON {
+func showBundle(c *cli.Context, b *opened) error {
+	if c.Bool("json") {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(b.Manifest())
 	}
-	fmt.Println(b.Manifest().Top)
-	state := "UNVERIFIED"
-	if b.verified {
-		state = b.signer()
+	var v verdict
+	if err := v.read(c, b); err != nil {
+		return err
 	}
-	fmt.Printf("    %-10s %s\n    %-10s %d\n", "signed by", state, "files", len(b.Files()))
-	printOrigin(b)
+	fmt.Println(v.Manifest.Top)
+	say, state := sayer(os.Stdout), "UNVERIFIED"
+	if v.Verified {
+		state = v.Signer.String()
+	}
+	say("signed by", "%s", state)
+	say("files", "%d", len(b.Files()))
+	v.printAbout(os.Stdout)
 	return nil
 }
 

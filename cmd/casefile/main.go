@@ -53,7 +53,7 @@ func newApp() *cli.App {
 		Description:               appHelp,
 		Commands: []*cli.Command{
 			collectCommand(), analyzeCommand(), verifyCommand(), explainCommand(), demoCommand(),
-			keygenCommand(), bundleCommand(), agentCommand(),
+			keygenCommand(), trustCommand(), bundleCommand(), agentCommand(),
 		},
 		CommandNotFound: nil,
 		Action:          noVerb,

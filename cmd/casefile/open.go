@@ -187,7 +187,7 @@ func verifierFrom(name string) (bundle.Verifier, error) {
 func explainOpen(err error) error {
 	switch {
 	case errors.Is(err, bundle.ErrUnknownSigner):
-		return fmt.Errorf("%w; compare that fingerprint with the sender's, then give --key FILE, or look at it with --unverified", err)
+		return fmt.Errorf("%w; compare that fingerprint with the sender's, then casefile trust add --from FILE --fingerprint SHA256:… --name NAME, or give --key FILE, or look at it with --unverified", err)
 	case errors.Is(err, bundle.ErrUnsigned):
 		return &exitError{exitForged, fmt.Errorf("%w; read it with --unverified if you know where it comes from", err)}
 	case errors.Is(err, bundle.ErrTruncated):
