@@ -137,8 +137,19 @@ func EscapePath(element string) string {
 	if element == "" {
 		return "%"
 	}
+	escaped := escapeBytes(element, !utf8.ValidString(element) || !norm.NFC.IsNormalString(element))
+	if !norm.NFC.IsNormalString(escaped) { // a mark that would join the last digit of an escape
+		escaped = escapeBytes(element, true)
+	}
+	if len(escaped) <= MaxElement && acceptable(escaped) {
+		return escaped
+	}
+	return shorten(element, escaped)
+}
+
+// escapeBytes escapes what the format refuses; foreign: all beyond ASCII too.
+func escapeBytes(element string, foreign bool) string {
 	var b strings.Builder
-	foreign := !utf8.ValidString(element) || !norm.NFC.IsNormalString(element)
 	meaning := -1 // where a name begins to mean something of its own
 	if p, ok := partOf(element); ok {
 		meaning = len(p.base)
@@ -159,12 +170,7 @@ func EscapePath(element string) string {
 		}
 		i += n
 	}
-	if b.Len() <= MaxElement {
-		if s := b.String(); acceptable(s) {
-			return s
-		}
-	}
-	return shorten(element, b.String())
+	return b.String()
 }
 
 func acceptable(e string) bool {
