@@ -32,7 +32,7 @@ func Open(src io.ReaderAt, size int64, ids Identities) (io.ReaderAt, int64, erro
 	}
 	r, n, err := age.DecryptReaderAt(src, size, age.NewInjectedFileKeyIdentity(h.key))
 	if err != nil {
-		return nil, 0, damaged("%w: its end does not decrypt: cut short, or altered there (%w)", bundle.ErrTruncated, err)
+		return nil, 0, damaged("%w: its end does not decrypt: %w there, or cut short", bundle.ErrTruncated, bundle.ErrDamaged)
 	}
 	return plain{r, n}, n, nil
 }
@@ -101,7 +101,7 @@ func explainHeader(src io.ReaderAt, err error) error {
 		return fmt.Errorf("%w: an age file in ASCII armor, which cannot be read at random; decrypt it first with age -d", bundle.ErrNotBundle)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return damaged("%w: it ends within the header", bundle.ErrTruncated)
+		return damaged("%w: %w: it ends within the header", bundle.ErrDamaged, bundle.ErrTruncated)
 	}
 	return damaged("%w: the header: %w", bundle.ErrDamaged, err)
 }

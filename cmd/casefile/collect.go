@@ -60,6 +60,7 @@ func collectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "note", Usage: "put `TEXT` into the manifest"},
 		&cli.StringFlag{Name: "key", Usage: "sign with this private key `FILE` (default: an own identity, made on first use)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not sign; readers will need --unverified"},
+		encryptFlag(),
 		&cli.StringFlag{Name: "redact", Value: "standard", Usage: "redaction `POLICY`"},
 		&cli.StringFlag{Name: "max-size", Value: "256MB", Usage: "stop collecting after `SIZE` of data, and seal what there is"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "stop collecting after `DURATION` and seal what there is"},
@@ -195,13 +196,17 @@ func collect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	readers, err := recipients(c)
+	if err != nil {
+		return err
+	}
 	terminal := isTerminal(os.Stderr)
 	status := newStatusLine(os.Stderr, terminal)
 	defer status.done()
 	ctx, cancel := context.WithTimeout(c.Context, p.timeout)
 	defer cancel()
 
-	j := &job{plan: p, output: c.String("o"), signer: signer, status: status, started: time.Now().UTC()}
+	j := &job{plan: p, output: c.String("o"), signer: signer, readers: readers, status: status, started: time.Now().UTC()}
 	if p.Host {
 		err = hostJob(j)
 	} else {

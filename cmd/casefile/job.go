@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/casefile-io/casefile/bundle"
+	"github.com/casefile-io/casefile/bundle/encrypt"
 	"github.com/casefile-io/casefile/bundle/redact"
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/agent"
@@ -25,6 +26,7 @@ type job struct {
 	plan    *plan
 	output  string // as the user said; empty is a name made from the top folder
 	signer  bundle.Signer
+	readers encrypt.Recipients // nil leaves the bundle plain
 	status  *statusLine
 	started time.Time // the time of the bundle
 	began   time.Time // of this run; a sample is older
@@ -107,7 +109,11 @@ func (j *job) run(ctx, parent context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := bundle.NewWriter(out, bundle.Options{Top: j.top, Time: j.started, Redactor: redactor})
+	file, err := encrypting(out, j.readers)
+	if err != nil {
+		return err
+	}
+	w, err := bundle.NewWriter(file, bundle.Options{Top: j.top, Time: j.started, Redactor: redactor})
 	if err != nil {
 		return err
 	}
@@ -122,6 +128,9 @@ func (j *job) run(ctx, parent context.Context) error {
 	m, err := j.seal(w, sink, redactor, results)
 	if err != nil {
 		return err
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("encrypt: %w", err)
 	}
 	if err := out.keep(); err != nil {
 		return err
@@ -196,6 +205,9 @@ func (j *job) tell(m *bundle.Manifest, out *output, results []collector.Result) 
 		j.status.say("sealed by %s", m.Signer.Fingerprint)
 	} else {
 		j.status.say("not signed (--no-sign): readers need --unverified")
+	}
+	if len(j.readers) > 0 {
+		j.status.say("encrypted for %d recipients", len(j.readers))
 	}
 	j.status.done()
 	if out.name != "-" {

@@ -14,13 +14,19 @@ import (
 func keygenCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "keygen",
-		Usage:     "make a key pair that signs bundles",
+		Usage:     "make a key pair that signs bundles, or one that they are encrypted for",
 		ArgsUsage: " ",
 		Description: `Writes PREFIX.key (ECDSA P-256, encrypted, the format of cosign) and PREFIX.pub.
 The password comes from ` + passwordVariable + ` (may be empty) or is asked for.
-Sign with collect --key PREFIX.key; give PREFIX.pub to whom shall check.`,
+Sign with collect --key PREFIX.key; give PREFIX.pub to whom shall check.
+
+With --age it writes PREFIX.age, an age identity that opens bundles, not encrypted, and
+PREFIX.age.pub, the recipient to hand out, which it also prints. Encrypt with
+collect --encrypt-to PREFIX.age.pub; read with --identity PREFIX.age.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Value: "casefile", Usage: "write `PREFIX`.key and PREFIX.pub"},
+			&cli.BoolFlag{Name: "age", Usage: "a key to encrypt for: PREFIX.age and PREFIX.age.pub"},
+			&cli.BoolFlag{Name: "pq", Usage: "with --age: one that also holds against quantum computers (ML-KEM-768 and X25519)"},
 		},
 		Action: keygen,
 	}
@@ -29,6 +35,12 @@ Sign with collect --key PREFIX.key; give PREFIX.pub to whom shall check.`,
 func keygen(c *cli.Context) error {
 	if c.Args().Present() {
 		return usagef("keygen takes no arguments; name the files with -o PREFIX")
+	}
+	switch {
+	case c.Bool("age"):
+		return keygenAge(c)
+	case c.Bool("pq"):
+		return usagef("--pq goes with --age")
 	}
 	pass, err := newPassword()
 	if err != nil {

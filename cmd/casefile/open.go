@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,15 +20,17 @@ func readFlags() []cli.Flag {
 		&cli.StringFlag{Name: "key", Usage: "accept only bundles signed by the public key in `FILE`"},
 		&cli.StringFlag{Name: "trust", Usage: "accept bundles signed by any public key in `DIR` (default: the trust folder beside your own identity)"},
 		&cli.BoolFlag{Name: "unverified", Usage: "read without checking the signature: trust nothing that you see"},
+		identityFlag(),
 	}
 }
 
 // opened is a bundle on disk.
 type opened struct {
 	*bundle.Reader
-	file     *os.File
-	verified bool
-	own      bool // signed by this user's own identity
+	file      *os.File
+	verified  bool
+	own       bool // signed by this user's own identity
+	encrypted bool
 }
 
 // signer is the fingerprint of the key that sealed the bundle; it means
@@ -63,22 +67,30 @@ func openFile(c *cli.Context, f *os.File) (*opened, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: not a regular file", bundle.ErrNotBundle)
 	}
-	if c.Bool("unverified") {
-		if c.IsSet("key") || c.IsSet("trust") {
-			return nil, usagef("--unverified does not go with --key or --trust")
+	blind := c.Bool("unverified")
+	if blind && (c.IsSet("key") || c.IsSet("trust")) {
+		return nil, usagef("--unverified does not go with --key or --trust")
+	}
+	var keys bundle.Keyring
+	var own string
+	if !blind {
+		if keys, own, err = trustedKeys(c); err != nil {
+			return nil, err
 		}
-		r, err := bundle.OpenUnverified(f, info.Size())
-		return &opened{Reader: r, file: f}, err
 	}
-	keys, own, err := trustedKeys(c)
+	src, size, encrypted, err := plainText(c, f, info.Size())
 	if err != nil {
 		return nil, err
 	}
-	r, err := bundle.Open(f, info.Size(), keys)
+	if blind {
+		r, err := bundle.OpenUnverified(src, size)
+		return &opened{Reader: r, file: f, encrypted: encrypted}, err
+	}
+	r, err := bundle.Open(src, size, keys)
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{Reader: r, file: f, verified: true}
+	o := &opened{Reader: r, file: f, verified: true, encrypted: encrypted}
 	o.own = own != "" && o.signer() == own
 	return o, nil
 }
@@ -167,6 +179,7 @@ func publicKeys(dir string) ([]string, error) {
 		return nil, err
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.pub"))
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, ".age.pub") }) // recipients sign nothing
 	sort.Strings(files)
 	return files, err
 }

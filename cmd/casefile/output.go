@@ -27,6 +27,9 @@ func (j *job) create() (*output, error) {
 	}
 	if name == "" {
 		name = j.top + ".tar.zst"
+		if j.readers != nil {
+			name += ".age"
+		}
 	}
 	if info, err := os.Stat(name); err == nil {
 		if info.IsDir() {
