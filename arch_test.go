@@ -31,7 +31,7 @@ func layers() []layer {
 	return []layer{
 		{"cmd/casefile", []string{"collector/...", "bundle/...", "analyzers-wasm/...", "sdk/...", "cmd/casefile/...", "samples/bundles"},
 			append([]string{"github.com/urfave/cli/v2", "golang.org/x/term", "golang.org/x/sys"}, kubernetes...)},
-		{"cmd/casefile-agent", []string{"collector", "collector/node", "collector/capture/...", "collector/probe", "collector/agent", "bundle", "bundle/redact"},
+		{"cmd/casefile-agent", []string{"collector", "collector/node", "collector/capture/...", "collector/probe", "collector/agent", "bundle", "bundle/redact/..."},
 			[]string{"golang.org/x/sys"}},
 		{"collector", nil, nil},
 		{"collector/agent", []string{"collector"}, nil},
@@ -47,7 +47,8 @@ func layers() []layer {
 		{"bundle/review", nil, []string{"github.com/gopacket/gopacket"}},
 		{"bundle/encrypt", []string{"bundle"}, []string{"filippo.io/age", "golang.org/x/crypto/chacha20poly1305"}},
 		{"bundle/registry", nil, []string{"github.com/google/go-containerregistry"}},
-		{"bundle/redact", nil, []string{"golang.org/x/text"}},
+		{"bundle/redact", []string{"bundle/redact/pseudonym"}, []string{"golang.org/x/text"}},
+		{"bundle/redact/pseudonym", nil, nil},
 		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/input", []string{"sdk/abi"}, nil},
 		{"analyzers-wasm/report", []string{"sdk", "sdk/abi"}, nil},

@@ -25,6 +25,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/casefile-io/casefile/bundle/redact/pseudonym"
 )
 
 // ErrRedaction says that an entry could not be redacted and must be dropped.
@@ -33,18 +35,20 @@ var ErrRedaction = errors.New("cannot be redacted")
 // Policy names a set of rules.
 type Policy string
 
-// PolicyStandard masks credentials; names and addresses stay.
-const PolicyStandard Policy = "standard"
+// PolicyStandard masks credentials; names and addresses stay. PolicyStrict
+// puts pseudonyms in their place as well.
+const (
+	PolicyStandard Policy = "standard"
+	PolicyStrict   Policy = "strict"
+)
 
 // ParsePolicy reads the name of a policy.
 func ParsePolicy(s string) (Policy, error) {
 	switch s {
-	case string(PolicyStandard):
-		return PolicyStandard, nil
-	case "strict":
-		return "", errors.New("redaction policy strict (pseudonyms for names and addresses) is not there yet: use standard")
+	case string(PolicyStandard), string(PolicyStrict):
+		return Policy(s), nil
 	}
-	return "", fmt.Errorf("unknown redaction policy %q: use standard", s)
+	return "", fmt.Errorf("unknown redaction policy %q: use standard or strict", s)
 }
 
 // How much of a packet is kept.
@@ -63,6 +67,9 @@ type Options struct {
 	Payload string   // PayloadNone, PayloadDefault (when empty) or PayloadFull
 	Rules   Rules    // on top of our own
 	Masks   []string // names of rules that masked before, so that [REDACTED:name] stays
+
+	Key   pseudonym.Key    // of the pseudonyms: PolicyStrict needs it
+	Names []pseudonym.Name // that the API server knows, for PolicyStrict
 }
 
 // Redactor redacts entries and counts what it masked. Safe for concurrent use.
@@ -71,6 +78,7 @@ type Redactor struct {
 	payload string
 	pack    string // sha256 of the rules on top of ours
 	scanner *scanner
+	mapper  *pseudonym.Mapper // nil unless strict
 
 	mu      sync.Mutex
 	rules   map[string]int
@@ -89,7 +97,12 @@ func New(p Policy, o Options) (*Redactor, error) {
 	if !isPayload(o.Payload) {
 		return nil, fmt.Errorf("unknown payload policy %q: use none, default or full", o.Payload)
 	}
+	mapper, err := newMapper(p, o)
+	if err != nil {
+		return nil, err
+	}
 	return &Redactor{
+		mapper:  mapper,
 		policy:  p,
 		payload: o.Payload,
 		pack:    o.Rules.SHA256(),
@@ -105,7 +118,7 @@ func New(p Policy, o Options) (*Redactor, error) {
 // redactions of an entry are counted when its end has been read.
 func (r *Redactor) Reader(path string, src io.Reader) io.Reader {
 	counts := counts{}
-	return &reader{redactor: r, path: path, counts: counts, step: r.open(path, src, counts)}
+	return &reader{redactor: r, path: r.Path(path), counts: counts, step: r.strict(path, r.open(path, src, counts), counts)}
 }
 
 // counts of redactions by rule, of one entry.

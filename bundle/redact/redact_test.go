@@ -42,7 +42,7 @@ func TestPolicies(t *testing.T) {
 	if p, err := ParsePolicy("standard"); err != nil || p != PolicyStandard {
 		t.Errorf("standard: %q, %v", p, err)
 	}
-	for _, s := range []string{"strict", "", "Standard", "none"} {
+	for _, s := range []string{"Strict", "", "Standard", "none"} {
 		if _, err := ParsePolicy(s); err == nil || !strings.Contains(err.Error(), "use standard") {
 			t.Errorf("%q: %v", s, err)
 		}

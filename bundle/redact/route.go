@@ -15,7 +15,7 @@ func (r *Redactor) open(name string, src io.Reader, c counts) step {
 	case kernelSecret(name):
 		return &hidden{src: src, counts: c}
 	case ext == ".pcapng" && strings.HasPrefix(name, "captures/"):
-		return newPackets(src, r.scanner, r.payload, c, nil)
+		return newPackets(src, r.scanner, r.payload, c, r.packetMapper())
 	case ext == ".ndjson", ext == ".jsonl":
 		return newLines(src, r.scanner, hintOf(name), c)
 	case ext == ".json":
