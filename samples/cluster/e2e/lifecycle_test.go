@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -174,13 +176,16 @@ func testMistaken(t *testing.T, k *kit) {
 	assertNothingLeft(t, k)
 }
 
-// testCosign holds the seal against the field's own verifier, without network.
+// testCosign holds the seal and every attestation against the field's own
+// verifier, without network.
 func testCosign(t *testing.T, k *kit) {
 	dir := t.TempDir()
 	t.Setenv("CASEFILE_KEY_PASSWORD", "")
+	key, public := filepath.Join(dir, "site.key"), filepath.Join(dir, "site.pub")
 	k.run(t, time.Minute, 0, "keygen", "-o", filepath.Join(dir, "site"))
 	file := filepath.Join(dir, "b.tar.zst")
-	k.run(t, 2*time.Minute, 0, "collect", "--nodes", "none", "-o", file, "--key", filepath.Join(dir, "site.key"))
+	k.run(t, 2*time.Minute, 0, "collect", "--nodes", "none", "-o", file, "--key", key)
+	k.run(t, time.Minute, 0, "bundle", "review", file, "--key", public, "--approve", "--sign-key", key)
 	if out, err := exec.Command("tar", "--zstd", "-xf", file, "-C", dir).CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
@@ -188,10 +193,40 @@ func testCosign(t *testing.T, k *kit) {
 	if len(manifests) != 1 {
 		t.Fatalf("manifests: %q", manifests)
 	}
-	seal := filepath.Join(filepath.Dir(manifests[0]), "manifest.sigstore.json")
-	out, err := exec.Command("unshare", "-n", filepath.Join(k.home, "bin", "cosign"), "verify-blob", "--key", filepath.Join(dir, "site.pub"),
-		"--bundle", seal, "--insecure-ignore-tlog", manifests[0]).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Verified OK") {
-		t.Errorf("cosign: %v\n%s", err, out)
+	in := func(name string) string { return filepath.Join(filepath.Dir(manifests[0]), name) }
+	text, err := os.ReadFile(manifests[0])
+	if err != nil {
+		t.Fatal(err)
 	}
+	var m struct{ Tree struct{ Root []byte } }
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	approval, err := os.ReadFile(in("approvals.jsonl")) // one line, so that it is one attestation
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(in("approval.json"), approval, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"verify-blob", "--bundle", in("manifest.sigstore.json"), in("manifest.json")},
+		{"verify-blob-attestation", "--type", "https://casefile.dev/provenance/v1", "--bundle", in("provenance.sigstore.json"), in("index.jsonl")},
+		{"verify-blob-attestation", "--type", "https://casefile.dev/tree/v1", "--bundle", in("tree.sigstore.json"), "--digest", fmt.Sprintf("%x", m.Tree.Root), "--digestAlg", "sha256"},
+		{"verify-blob-attestation", "--type", "https://casefile.dev/approval/v1", "--bundle", in("approval.json"), in("manifest.json")},
+	} {
+		out, err := cosign(k, public, args)
+		if err != nil || !strings.Contains(out, "Verified OK") {
+			t.Errorf("cosign %q: %v\n%s", args, err, out)
+		}
+	}
+	if out, err := cosign(k, public, []string{"verify-blob-attestation", "--type", "https://casefile.dev/provenance/v1", "--bundle", in("provenance.sigstore.json"), in("manifest.json")}); err == nil {
+		t.Errorf("cosign takes the provenance for that of another file:\n%s", out)
+	}
+}
+
+func cosign(k *kit, public string, args []string) (string, error) {
+	args = append([]string{"-n", filepath.Join(k.home, "bin", "cosign"), args[0], "--key", public, "--insecure-ignore-tlog"}, args[1:]...)
+	out, err := exec.Command("unshare", args...).CombinedOutput()
+	return string(out), err
 }
