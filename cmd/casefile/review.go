@@ -40,6 +40,7 @@ func reviewCommand() *cli.Command {
 			&cli.BoolFlag{Name: "reject", Usage: "countersign: it may not leave"},
 			&cli.StringFlag{Name: "sign-key", Usage: "countersign with the private key in `FILE` (default: your own identity)"},
 			&cli.StringFlag{Name: "note", Usage: "why, as `TEXT`, into the countersignature"},
+			encryptFlag(),
 		}, readFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := checkReviewFlags(c); err != nil {
@@ -60,8 +61,8 @@ func checkReviewFlags(c *cli.Context) error {
 	switch {
 	case c.Bool("approve") && c.Bool("reject"):
 		return usagef("give --approve or --reject, not both")
-	case !decided && (c.IsSet("sign-key") || c.IsSet("note")):
-		return usagef("--sign-key and --note go with --approve or --reject")
+	case !decided && (c.IsSet("sign-key") || c.IsSet("note") || c.IsSet("encrypt-to")):
+		return usagef("--sign-key, --note and --encrypt-to go with --approve or --reject")
 	case decided && c.Bool("unverified"):
 		return usagef("--approve and --reject are for a bundle whose signature was checked: leave out --unverified")
 	case len(c.String("note")) > bundle.MaxApprovalNote:
@@ -105,7 +106,16 @@ func countersign(c *cli.Context, name string, b *opened, rv *review.Review, deci
 		return err
 	}
 	a := bundle.Approval{Decision: decision, Note: c.String("note"), Time: time.Now(), Review: shown.Sum(nil)}
-	if err := replaceFile(name, func(w io.Writer) error { return bundle.Approve(c.Context, b.Reader, w, signer, a) }); err != nil {
+	if err := replaceFile(name, func(w io.Writer) error {
+		e, err := encryptTo(c, w, b.encrypted)
+		if err != nil {
+			return err
+		}
+		if err := bundle.Approve(c.Context, b.Reader, e, signer, a); err != nil {
+			return err
+		}
+		return e.Close()
+	}); err != nil {
 		return err
 	}
 	fingerprint, err := bundle.Fingerprint(signer.Public())

@@ -37,6 +37,7 @@ func trustCommand() *cli.Command {
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "name", Usage: "call it `NAME` (default: that of the file)"},
 					&cli.StringFlag{Name: "from", Usage: "take the key that `BUNDLE` names as its signer's"},
+					identityFlag(),
 					&cli.StringFlag{Name: "fingerprint", Usage: "only if the key has this `FINGERPRINT`"},
 				},
 				Action: trustAdd},
@@ -150,7 +151,7 @@ func keyToTrust(c *cli.Context) (key []byte, name string, err error) {
 	case c.IsSet("from") && c.NArg() > 0, !c.IsSet("from") && c.NArg() != 1:
 		return nil, "", usagef("trust add needs one public key: casefile trust add FILE.pub, or - for stdin, or --from BUNDLE")
 	case c.IsSet("from"):
-		key, err = keyOf(c.String("from"))
+		key, err = keyOf(c, c.String("from"))
 		return key, name, err
 	case c.Args().First() == "-":
 		key, err = io.ReadAll(io.LimitReader(os.Stdin, maxKeyBytes)) //nolint:forbidigo // bounded by the LimitReader
@@ -168,7 +169,7 @@ func keyToTrust(c *cli.Context) (key []byte, name string, err error) {
 
 // keyOf is the public key that a bundle names as its signer's, which proves
 // nothing.
-func keyOf(file string) ([]byte, error) {
+func keyOf(c *cli.Context, file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -178,7 +179,11 @@ func keyOf(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := bundle.OpenUnverified(f, info.Size())
+	src, size, _, err := plainText(c, f, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	r, err := bundle.OpenUnverified(src, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
