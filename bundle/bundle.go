@@ -67,7 +67,7 @@ const (
 	MaxDepth    = 32              // elements of a path
 	MaxGroup    = 8 << 20         // uncompressed, of one group of a fragment
 	maxFrames   = 1 << 20         // frames of a bundle
-	maxSeal     = 16 << 10        // manifest.sigstore.json
+	maxSeal     = 32 << 10        // manifest.sigstore.json
 	maxProof    = 1 << 20         // provenance.sigstore.json, approvals.jsonl
 	maxWindow   = 8 << 20         // window of a zstd frame
 	maxPacked   = MaxFrame + 8192 // compressed frame: zstd never grows its input by more

@@ -131,7 +131,7 @@ func TestSealShape(t *testing.T) {
 	s, _ := testSigner(t)
 	fp, _ := Fingerprint(s.Public())
 	manifest := []byte(`{"format":1}`)
-	sealed, err := makeSeal(manifest, fp, s)
+	sealed, err := makeSeal(manifest, fp, s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestSealShape(t *testing.T) {
 		err != nil || len(id) != 32 || len(b.MessageSignature.MessageDigest.Digest) != 32 {
 		t.Errorf("%s", sealed)
 	}
-	again, _ := makeSeal(manifest, fp, s)
+	again, _ := makeSeal(manifest, fp, s, nil)
 	if !bytes.Equal(sealed, again) {
 		t.Error("two seals of one manifest differ")
 	}

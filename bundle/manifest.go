@@ -56,6 +56,9 @@ type Info struct {
 	// whose subject is index.jsonl with the given SHA-256 (of its text, as tar
 	// extracts it).
 	Provenance func(index [32]byte) ([]byte, error)
+	// Timestamp, when set, is asked for an RFC 3161 response about the
+	// signature of the seal; nil is none.
+	Timestamp func(signature []byte) ([]byte, error)
 }
 
 // Cluster says where the data comes from.

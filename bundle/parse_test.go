@@ -265,7 +265,7 @@ func FuzzManifest(f *testing.F) {
 	}
 	s, v := testSigner(f)
 	fp, _ := Fingerprint(s.Public())
-	sealed, err := makeSeal(b, fp, s)
+	sealed, err := makeSeal(b, fp, s, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type seal struct {
 		PublicKey struct {
 			Hint string `json:"hint"` // base64 of the SHA-256 of the key's PKIX DER
 		} `json:"publicKey"`
+		Times *sealTimes `json:"timestampVerificationData,omitempty"`
 	} `json:"verificationMaterial"`
 }
 
@@ -35,7 +36,8 @@ func hintOf(fingerprint string) string {
 	return strings.TrimPrefix(fingerprint, fingerprintKind) + "="
 }
 
-func makeSeal(manifest []byte, fingerprint string, s Signer) ([]byte, error) {
+// makeSeal signs the manifest. timestamp may be nil, and may answer with nothing.
+func makeSeal(manifest []byte, fingerprint string, s Signer, timestamp func([]byte) ([]byte, error)) ([]byte, error) {
 	signature, err := s.Sign(manifest)
 	if err != nil {
 		return nil, fmt.Errorf("sign the manifest: %w", err)
@@ -54,6 +56,18 @@ func makeSeal(manifest []byte, fingerprint string, s Signer) ([]byte, error) {
 	b.Message.Digest.Digest = sum[:]
 	b.Message.Signature = signature
 	b.Material.PublicKey.Hint = hintOf(fingerprint)
+	if timestamp == nil {
+		return canonical(b)
+	}
+	response, err := timestamp(signature)
+	if err != nil {
+		return nil, fmt.Errorf("timestamp: %w", err)
+	}
+	if response != nil {
+		if err := b.addTime(response); err != nil {
+			return nil, err
+		}
+	}
 	return canonical(b)
 }
 
@@ -72,6 +86,8 @@ func parseSeal(b, manifest []byte) (s seal, fingerprint string, err error) {
 	switch {
 	case s.MediaType != sealMediaType || s.Message.Digest.Algorithm != "SHA2_256" || err != nil || len(id) != sha256.Size:
 		return s, "", fmt.Errorf("%w: not a seal of format 1", ErrDamaged)
+	case s.Material.Times != nil && !s.Material.Times.sane():
+		return s, "", fmt.Errorf("%w: timestamps", ErrDamaged)
 	case !bytes.Equal(s.Message.Digest.Digest, sum[:]):
 		return s, "", fmt.Errorf("%w: the manifest is not the one that was signed", ErrSignature)
 	}

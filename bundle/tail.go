@@ -46,7 +46,7 @@ func (t *tail) write(info Info, s Signer) error {
 			return fmt.Errorf("tree: %w", err)
 		}
 	}
-	return t.finish(s)
+	return t.finish(s, info.Timestamp)
 }
 
 // index writes the frames of index.jsonl: whole lines, the tar header before
@@ -139,7 +139,7 @@ func (t *tail) proof(name string, b []byte) (*Proof, error) {
 }
 
 // finish writes manifest, seal, end of archive and seek table.
-func (t *tail) finish(s Signer) error {
+func (t *tail) finish(s Signer, timestamp func([]byte) ([]byte, error)) error {
 	if s != nil {
 		der, err := x509.MarshalPKIXPublicKey(s.Public())
 		if err != nil {
@@ -157,7 +157,7 @@ func (t *tail) finish(s Signer) error {
 	name, sealed := nameDigest, digestFile(manifest)
 	if s != nil {
 		name = nameSeal
-		if sealed, err = makeSeal(manifest, t.m.Signer.Fingerprint, s); err != nil {
+		if sealed, err = makeSeal(manifest, t.m.Signer.Fingerprint, s, timestamp); err != nil {
 			return err
 		}
 	}

@@ -245,7 +245,7 @@ func TestResealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	thiefFP, _ := Fingerprint(thief.Public())
-	sealed, err := makeSeal(manifest, thiefFP, thief)
+	sealed, err := makeSeal(manifest, thiefFP, thief, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
