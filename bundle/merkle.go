@@ -37,19 +37,18 @@ func merkleRoot(leaves []digest) digest {
 				next = append(next, level[i])
 				continue
 			}
-			var node [1 + 2*sha256.Size]byte
-			node[0] = 0x01
-			copy(node[1:], level[i][:])
-			copy(node[1+sha256.Size:], level[i+1][:])
-			next = append(next, sha256.Sum256(node[:]))
+			next = append(next, merkleJoin(level[i], level[i+1]))
 		}
 		level = next
 	}
 	return level[0]
 }
 
-// treePredicate is the type of the statement in tree.sigstore.json.
-const treePredicate = "https://casefile.dev/tree/v1"
+// The type and the subject of the statement in tree.sigstore.json.
+const (
+	treePredicate = "https://casefile.dev/tree/v1"
+	treeSubject   = "tree"
+)
 
 // treeClaim is its predicate. It names nothing of the bundle but a random id,
 // so that a bundle from which all names were taken can still carry it.
@@ -61,9 +60,18 @@ type treeClaim struct {
 // attestTree signs the root of the tree, with what a redacted bundle shows of
 // the one that it comes from.
 func attestTree(m *Manifest, s Signer) ([]byte, error) {
-	st, err := NewStatement("tree", digest(m.Tree.Root), treePredicate, treeClaim{m.ID, m.Tree.Leaves})
+	st, err := NewStatement(treeSubject, digest(m.Tree.Root), treePredicate, treeClaim{m.ID, m.Tree.Leaves})
 	if err != nil {
 		return nil, err
 	}
 	return Attest(s, st)
+}
+
+// merkleJoin is SHA-256(0x01 ‖ left ‖ right).
+func merkleJoin(left, right digest) digest {
+	var node [1 + 2*sha256.Size]byte
+	node[0] = 0x01
+	copy(node[1:], left[:])
+	copy(node[1+sha256.Size:], right[:])
+	return sha256.Sum256(node[:])
 }

@@ -15,7 +15,8 @@ import (
 const maxProblems = 20
 
 // Verify reads every byte of the bundle and holds it against the index: the
-// hash of each frame, each tar header, content, padding, and the Merkle root;
+// hash of each frame, each tar header, content, padding, the Merkle root and,
+// in a redacted bundle, what [Reader.Origin] checks;
 // [Open] has rebuilt and compared all the rest. It goes on after an error, and
 // what it returns joins a [DamageError] for each damaged part, 20 at most.
 // progress, which may be nil, is told the bytes of the tar stream done so far.
@@ -27,6 +28,9 @@ func (r *Reader) Verify(ctx context.Context, progress func(done, total int64)) e
 	v := verification{r: r, progress: progress, files: files}
 	if root := merkleRoot(leaves); !bytes.Equal(root[:], r.manifest.Tree.Root) || len(leaves) != r.manifest.Tree.Leaves {
 		v.add(damaged("index", "its Merkle root is not the one in the manifest"))
+	}
+	if _, err := r.Origin(nil); err != nil {
+		v.add(err)
 	}
 	if err := v.run(ctx); err != nil {
 		return err

@@ -14,6 +14,7 @@ type Writer struct {
 	*assembler
 	out    countWriter
 	random io.Reader
+	salted func(*file) bool // gives a file the salt that it had elsewhere; may be nil
 	queue  chan batch
 	done   sync.WaitGroup
 
@@ -67,6 +68,9 @@ func (w *Writer) enqueue(b batch) error {
 	for i := range b.files {
 		f := &b.files[i]
 		f.off += w.at
+		if w.salted != nil && w.salted(f) {
+			continue
+		}
 		if _, err := io.ReadFull(w.random, f.salt[:]); err != nil {
 			return w.fail(fmt.Errorf("salt: %w", err))
 		}
