@@ -21,7 +21,8 @@ func isLoose(c byte) bool {
 	return c > ' ' && c != '"' && c != '\'' && c != '`' && c != '<' && c != '>' && c != 0x7f
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+// isBlank takes NUL for a blank: it parts the arguments of a command.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == 0 }
 
 // skip returns the first index from i on whose byte is not in the class.
 func skip(b []byte, i int, in func(byte) bool) int {

@@ -8,7 +8,7 @@ import (
 // secretName says whether a name is that of a secret value.
 func (s *scanner) secretName(name []byte) bool {
 	for end, state := s.words.find(name, 0, 0); end >= 0; end, state = s.words.find(name, end, state) {
-		for _, w := range s.words.hits[state] {
+		for _, w := range s.words.ending(state) {
 			if r := &s.rules[s.owner[w]]; r.named != nil && r.named(name, end-int(s.words.lengths[w]), end) {
 				return true
 			}

@@ -86,14 +86,27 @@ func newScanner(extra Rules, masks ...string) *scanner {
 // scan returns the stretches of b to be masked, ordered and apart from each
 // other. spans is reused.
 func (s *scanner) scan(b []byte, spans []span) []span {
-	spans = spans[:0]
+	return s.scanInto(b, spans[:0], effort{})
+}
+
+// scanInto is scan for what was decoded on the way to b, too.
+func (s *scanner) scanInto(b []byte, spans []span, e effort) []span {
+	spans = s.keywords(b, spans)
+	spans = shapes(b, spans)
+	spans = s.runs(b, spans, e)
+	spans = s.escapes(b, spans, e)
+	return merge(spans)
+}
+
+// keywords asks the rules about every keyword in b.
+func (s *scanner) keywords(b []byte, spans []span) []span {
 	end, state := s.words.find(b, 0, 0)
 	if end < 0 {
 		return spans
 	}
 	tried := make([]int, len(s.rules)) // by rule: keywords that start before this are done
 	for ; end >= 0; end, state = s.words.find(b, end, state) {
-		for _, w := range s.words.hits[state] {
+		for _, w := range s.words.ending(state) {
 			at, r := end-int(s.words.lengths[w]), s.owner[w]
 			if at < tried[r] || s.inMask(b, at) {
 				continue
@@ -106,7 +119,7 @@ func (s *scanner) scan(b []byte, spans []span) []span {
 			spans = append(spans, span{key: min(at, from), from: from, to: to, rule: s.rules[r].name, pem: s.rules[r].name == rulePEM})
 		}
 	}
-	return merge(spans)
+	return spans
 }
 
 // inMask says whether b[at] lies within a mask.

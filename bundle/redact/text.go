@@ -22,7 +22,9 @@ type text struct {
 	counts  counts
 	strict  bool // refuse what is not UTF-8 text
 
-	buf   []byte
+	buf   []byte // without NULs, but for a few bytes at its end
+	raw   int    // how many of them are yet to be looked at
+	nulls nulls
 	eof   bool
 	spans []span
 
@@ -33,6 +35,9 @@ type text struct {
 }
 
 func newText(src io.Reader, s *scanner, strict bool, c counts) *text {
+	if !strict {
+		src = newMembers(src, c)
+	}
 	return &text{src: src, scanner: s, strict: strict, counts: c}
 }
 
@@ -90,7 +95,7 @@ func (t *text) read() error {
 			return io.ErrNoProgress
 		}
 		if !t.strict {
-			t.dropNUL(start)
+			t.clean(start - t.raw)
 		}
 	}
 	if t.strict && (bytes.IndexByte(t.buf, 0) >= 0 || !validPrefix(t.buf, t.eof)) {
@@ -101,21 +106,13 @@ func (t *text) read() error {
 
 const maxIdleReads = 100
 
-// dropNUL takes NUL bytes out of t.buf[start:]: logs have them after a crash,
-// and in UTF-16 they would hide words from the rules.
-func (t *text) dropNUL(start int) {
-	nul := bytes.IndexByte(t.buf[start:], 0)
-	if nul < 0 {
-		return
+// clean takes NULs out of the window from done on.
+func (t *text) clean(done int) {
+	cleaned, rest, met := t.nulls.clean(t.buf[:done], t.buf[done:], t.eof)
+	t.buf, t.raw = append(cleaned, rest...), len(rest)
+	if met > 0 {
+		t.counts[ruleNUL] += met
 	}
-	kept := t.buf[:start+nul]
-	for _, c := range t.buf[start+nul:] {
-		if c != 0 {
-			kept = append(kept, c)
-		}
-	}
-	t.counts[ruleNUL] += len(t.buf) - len(kept)
-	t.buf = kept
 }
 
 // validPrefix says whether b is valid UTF-8, but for a rune that more bytes
@@ -184,4 +181,5 @@ func (t *text) finishPEM() {
 // keep forgets the first n bytes of the window.
 func (t *text) keep(n int) {
 	t.buf = t.buf[:copy(t.buf, t.buf[n:])]
+	t.raw = min(t.raw, len(t.buf))
 }

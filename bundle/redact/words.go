@@ -4,25 +4,26 @@ package redact
 // case of ASCII letters: an Aho-Corasick automaton as a dense table over
 // classes of bytes. It never changes after newWords.
 type words struct {
-	class   [256]uint8
+	class   [256]uint32
 	shift   uint
-	next    []uint16   // state<<shift | class → state
-	hits    [][]uint16 // by state: the keywords that end there
+	next    []uint32   // state|class → state; states are multiples of 1<<shift
+	hits    [][]uint16 // by state>>shift: the keywords that end there
 	lengths []uint8    // of the keywords
+	hot     uint32     // no keyword ends in a state below this one
 }
 
-// newWords takes keywords of lower-case ASCII, 64 KiB in all.
+// newWords takes keywords of lower-case ASCII.
 func newWords(keys []string) *words {
 	w := &words{}
-	classes := 1 // class 0 is every byte that is in no keyword
+	classes := uint32(1) // class 0 is every byte that is in no keyword
 	for _, k := range keys {
 		w.lengths = append(w.lengths, uint8(len(k)))
 		for i := range len(k) {
 			c := k[i]
 			if w.class[c] == 0 {
-				w.class[c] = uint8(classes)
+				w.class[c] = classes
 				if c >= 'a' && c <= 'z' {
-					w.class[c-'a'+'A'] = uint8(classes)
+					w.class[c-'a'+'A'] = classes
 				}
 				classes++
 			}
@@ -33,66 +34,96 @@ func newWords(keys []string) *words {
 	}
 	w.insert(keys)
 	w.link()
+	w.order()
 	return w
 }
 
 func (w *words) insert(keys []string) {
 	w.grow()
 	for n, k := range keys {
-		state := 0
+		state := uint32(0)
 		for i := range len(k) {
-			cell := state<<w.shift | int(w.class[k[i]])
+			cell := state | w.class[k[i]]
 			if w.next[cell] == 0 {
-				w.next[cell] = uint16(len(w.hits))
+				w.next[cell] = uint32(len(w.next))
 				w.grow()
 			}
-			state = int(w.next[cell])
+			state = w.next[cell]
 		}
-		w.hits[state] = append(w.hits[state], uint16(n))
+		w.hits[state>>w.shift] = append(w.hits[state>>w.shift], uint16(n))
 	}
 }
 
 func (w *words) grow() {
-	w.next = append(w.next, make([]uint16, 1<<w.shift)...)
+	w.next = append(w.next, make([]uint32, 1<<w.shift)...)
 	w.hits = append(w.hits, nil)
 }
 
 // link turns the trie into an automaton, breadth first.
 func (w *words) link() {
-	fail := make([]int, len(w.hits))
-	var queue []int
-	for c := range 1 << w.shift {
-		if s := int(w.next[c]); s != 0 {
+	fail := make([]uint32, len(w.hits))
+	var queue []uint32
+	for c := range uint32(1) << w.shift {
+		if s := w.next[c]; s != 0 {
 			queue = append(queue, s)
 		}
 	}
 	for len(queue) > 0 {
 		state := queue[0]
 		queue = queue[1:]
-		w.hits[state] = append(w.hits[state], w.hits[fail[state]]...)
-		for c := range 1 << w.shift {
-			cell := state<<w.shift | c
-			other := w.next[fail[state]<<w.shift|c]
-			if s := int(w.next[cell]); s != 0 {
-				fail[s] = int(other)
+		back := fail[state>>w.shift]
+		w.hits[state>>w.shift] = append(w.hits[state>>w.shift], w.hits[back>>w.shift]...)
+		for c := range uint32(1) << w.shift {
+			other := w.next[back|c]
+			if s := w.next[state|c]; s != 0 {
+				fail[s>>w.shift] = other
 				queue = append(queue, s)
 			} else {
-				w.next[cell] = other
+				w.next[state|c] = other
 			}
 		}
 	}
 }
 
+// order numbers the states anew, those with hits last, so that find need not
+// look at hits.
+func (w *words) order() {
+	fresh := make([]uint32, len(w.hits))
+	n := uint32(0)
+	for _, hot := range []bool{false, true} {
+		if hot {
+			w.hot = n << w.shift
+		}
+		for s, h := range w.hits {
+			if (h != nil) == hot {
+				fresh[s] = n << w.shift
+				n++
+			}
+		}
+	}
+	next, hits := make([]uint32, len(w.next)), make([][]uint16, len(w.hits))
+	for s, to := range fresh {
+		hits[to>>w.shift] = w.hits[s]
+		for c := range uint32(1) << w.shift {
+			next[to|c] = fresh[w.next[uint32(s)<<w.shift|c]>>w.shift]
+		}
+	}
+	w.next, w.hits = next, hits
+}
+
 // find looks for the next keyword from b[i:] on, starting in state: it returns
 // the index after its last byte and the state to go on with. End is -1 when
 // there is none.
-func (w *words) find(b []byte, i int, state uint16) (end int, after uint16) {
-	next, shift := w.next, w.shift
+func (w *words) find(b []byte, i int, state uint32) (end int, after uint32) {
+	next, hot := w.next, w.hot
 	for ; i < len(b); i++ {
-		state = next[int(state)<<shift|int(w.class[b[i]])]
-		if state != 0 && w.hits[state] != nil {
+		state = next[state|w.class[b[i]]]
+		if state >= hot {
 			return i + 1, state
 		}
 	}
 	return -1, state
 }
+
+// ending are the keywords that end in a state.
+func (w *words) ending(state uint32) []uint16 { return w.hits[state>>w.shift] }

@@ -1,0 +1,98 @@
+package redact
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+)
+
+// members passes text on, with a mask in the place of every gzip member in it:
+// logs have them when a program wrote a compressed file to its output.
+type members struct {
+	src    *bufio.Reader
+	counts counts
+	mask   []byte // not yet given out
+}
+
+const (
+	gzipMagic = "\x1f\x8b\x08"
+	// maxMember bounds what is decompressed to find the end of a member; what
+	// follows is text like any other.
+	maxMember = 64 << 20
+)
+
+func newMembers(src io.Reader, c counts) *members {
+	return &members{src: bufio.NewReaderSize(src, textWindow), counts: c}
+}
+
+func (m *members) Read(p []byte) (int, error) {
+	for {
+		if len(m.mask) > 0 {
+			n := copy(p, m.mask)
+			m.mask = m.mask[n:]
+			return n, nil
+		}
+		b, err := m.src.Peek(max(1, m.src.Buffered()))
+		if len(b) == 0 {
+			return 0, err
+		}
+		n := bytes.Index(b, []byte(gzipMagic))
+		switch {
+		case n < 0:
+			n = len(b)
+			for n > 0 && n > len(b)-len(gzipMagic)+1 && bytes.HasPrefix([]byte(gzipMagic), b[n-1:]) {
+				n--
+			}
+			if n == 0 { // the beginning of a magic, perhaps
+				if b, _ = m.src.Peek(len(gzipMagic)); string(b) == gzipMagic {
+					continue
+				}
+				n = 1
+			}
+		case n == 0:
+			if err := m.member(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		return m.src.Read(p[:min(n, len(p))])
+	}
+}
+
+// member steps over the member that begins here. What only looks like one
+// ends with the first error in it.
+func (m *members) member() error {
+	src := &sourceError{src: m.src}
+	if z, err := gzip.NewReader(src); err == nil {
+		z.Multistream(false)
+		_, _ = io.Copy(io.Discard, io.LimitReader(z, maxMember)) //nolint:errcheck // damaged data is dropped as far as it goes
+	}
+	m.counts[ruleCompressed]++
+	m.mask = appendMask(nil, ruleCompressed)
+	return src.err
+}
+
+// sourceError keeps an error of the source apart from those of what it holds.
+type sourceError struct {
+	src *bufio.Reader
+	err error
+}
+
+func (s *sourceError) Read(p []byte) (int, error) {
+	n, err := s.src.Read(p)
+	return n, s.keep(err)
+}
+
+func (s *sourceError) ReadByte() (byte, error) {
+	c, err := s.src.ReadByte()
+	return c, s.keep(err)
+}
+
+func (s *sourceError) keep(err error) error {
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return err
+}
