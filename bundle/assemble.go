@@ -45,6 +45,7 @@ type assembler struct {
 	top      string
 	mtime    int64
 	redact   func(path string, r io.Reader) io.Reader
+	rename   func(path string) string // names in paths are redacted as well
 	spoolDir string
 	partSize int64 // content after which an entry is cut; 0: never
 	packer   *packer
@@ -75,7 +76,7 @@ func newAssembler(o Options) (*assembler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.redact = o.Redactor.Reader
+	a.redact, a.rename = o.Redactor.Reader, o.Redactor.Path
 	return a, nil
 }
 
@@ -102,7 +103,7 @@ func (a *assembler) header(path string, size int64) []byte {
 
 // put stores what r yields, redacted, at path.
 func (a *assembler) put(path string, class Class, r io.Reader) (int64, error) {
-	path, err := escapePath(path)
+	path, err := escapePath(a.rename(path))
 	if err != nil {
 		return 0, err
 	}
@@ -114,7 +115,8 @@ func (a *assembler) store(path string, class Class, r io.Reader) (int64, error) 
 	if !class.known() {
 		return 0, fmt.Errorf("%s: unknown class %q", path, class)
 	}
-	if err := a.claim(path); err != nil {
+	was, err := a.claim(path)
+	if err != nil {
 		return 0, err
 	}
 	m := &member{a: a, path: path, class: class, hash: sha256.New()}
@@ -122,7 +124,7 @@ func (a *assembler) store(path string, class Class, r io.Reader) (int64, error) 
 		m.spool.close()
 		a.mu.Lock()
 		if m.parts == 0 {
-			a.names.release(path)
+			a.names.release(path, was)
 		}
 		a.mu.Unlock()
 		return 0, fmt.Errorf("%s: %w", path, err)
@@ -130,13 +132,15 @@ func (a *assembler) store(path string, class Class, r io.Reader) (int64, error) 
 	return m.total, nil
 }
 
-func (a *assembler) claim(path string) error {
+// claim takes path and gives what stood in its place.
+func (a *assembler) claim(path string) (was name, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.usable(); err != nil {
-		return err
+		return name{}, err
 	}
-	return a.names.claim(path)
+	was = a.names[nameKey(path)]
+	return was, a.names.claim(path)
 }
 
 func (a *assembler) usable() error {
