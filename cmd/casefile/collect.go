@@ -37,7 +37,7 @@ func collectCommand() *cli.Command {
 		Usage:       "make a bundle of the cluster, or of this machine",
 		ArgsUsage:   " ",
 		Description: collectHelp,
-		Flags:       append(collectFlags(), clusterFlags()...),
+		Flags:       append(append(collectFlags(), redactFlags()...), clusterFlags()...),
 		Action:      collect,
 	}
 }
@@ -61,7 +61,6 @@ func collectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "key", Usage: "sign with this private key `FILE` (default: an own identity, made on first use)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not sign; readers will need --unverified"},
 		encryptFlag(),
-		&cli.StringFlag{Name: "redact", Value: "standard", Usage: "redaction `POLICY`"},
 		&cli.StringFlag{Name: "max-size", Value: "256MB", Usage: "stop collecting after `SIZE` of data, and seal what there is"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "stop collecting after `DURATION` and seal what there is"},
 		&cli.StringFlag{Name: "agent-image", Usage: "`IMAGE` of the node agent"},
@@ -207,6 +206,9 @@ func collect(c *cli.Context) error {
 	defer cancel()
 
 	j := &job{plan: p, output: c.String("o"), signer: signer, readers: readers, status: status, started: time.Now().UTC()}
+	if j.strict, err = strictFrom(c, p.policy, status.say); err != nil {
+		return err
+	}
 	if p.Host {
 		err = hostJob(j)
 	} else {

@@ -50,7 +50,19 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 	if err != nil && !errors.Is(err, collector.ErrDenied) {
 		return err
 	}
-	j.name(bundle.Cluster{Name: name, UID: id.UID, Version: id.Version})
+	names, err := j.clusterNames(ctx, k, bundle.Cluster{Name: name, UID: id.UID})
+	if err != nil {
+		return err
+	}
+	if j.strict != nil {
+		names = append(names, cluster.ConfigNames(configFlags(c))...)
+	}
+	if err := j.redaction(names); err != nil {
+		return err
+	}
+	if err := j.name(bundle.Cluster{Name: name, UID: id.UID, Version: id.Version}); err != nil {
+		return err
+	}
 	j.collectors = append(j.collectors, k)
 	j.note("cluster %s, Kubernetes %s at %s", name, id.Version, id.Server)
 	if j.plan.Nodes == "none" && len(j.plan.Captures) == 0 {
@@ -95,10 +107,17 @@ func prepareNodes(ctx context.Context, l *launch.Launcher, c collector.Collector
 }
 
 // name fixes whose data this is, and with it the top folder.
-func (j *job) name(id bundle.Cluster) {
+func (j *job) name(id bundle.Cluster) error {
+	if j.strict != nil {
+		var err error
+		if id, err = maskCluster(j.redactor, id); err != nil {
+			return err
+		}
+	}
 	j.cluster = id
 	j.plan.Cluster = id.Name
 	j.top = topFolder(id.Name, j.started)
+	return nil
 }
 
 func (p *plan) hasTarget(text string) bool {
@@ -181,6 +200,7 @@ func (j *job) agentPlan(node string, pods []agent.Pod, targets []cluster.Target)
 		Samples: j.plan.Samples, IntervalMS: j.plan.interval.Milliseconds(), TimeoutMS: j.plan.timeout.Milliseconds(), MaxBytes: j.plan.MaxBytes,
 		Prefixes: []string{nodePrefix(node)}, Pods: pods,
 	}
+	j.strict.agentPlan(&p)
 	for _, t := range targets {
 		for _, at := range t.Points {
 			if at.Node != node {

@@ -34,11 +34,11 @@ func demoCommand() *cli.Command {
 		Usage:       "the whole pipeline on a recorded, broken cluster; needs nothing",
 		ArgsUsage:   " ",
 		Description: demoHelp,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "o", Aliases: []string{"output"}, Usage: "write the bundle to `FILE` (default ./casefile-demo-<UTC>.tar.zst)"},
 			&cli.BoolFlag{Name: "with-this-host", Usage: "also collect this machine's own kernel and network data"},
 			langFlag(),
-		},
+		}, redactFlags()...),
 		Action: demo,
 	}
 }
@@ -160,23 +160,47 @@ func demoJob(c *cli.Context, status *statusLine, signer bundle.Signer) (*job, er
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{Command: "demo", Version: version, Samples: 2, interval: 2 * time.Second, Interval: "2s", Payload: "default", Redaction: "standard",
+	p := &plan{Command: "demo", Version: version, Samples: 2, interval: 2 * time.Second, Interval: "2s", Payload: "default", Redaction: c.String("redact"),
 		Nodes: "auto", MaxBytes: 256e6, timeout: 5 * time.Minute, Timeout: "5m0s", Note: "recorded sample, replayed by casefile demo"}
 	if p.policy, err = redact.ParsePolicy(p.Redaction); err != nil {
-		return nil, err
+		return nil, usagef("--redact: %v", err)
 	}
-	j := &job{plan: p, output: c.String("o"), signer: signer, status: status, started: s.Time, cluster: s.Cluster, top: s.Top, captures: s.Captures}
+	j := &job{plan: p, output: c.String("o"), signer: signer, status: status, started: s.Time, captures: s.Captures}
 	if j.output == "" {
 		j.output = topFolder("demo", time.Now().UTC()) + ".tar.zst"
 	}
-	j.collectors = append(j.collectors, k, launch.Nodes(replay{files}, s.Plans, launch.NodesOptions{Ended: j.ended}))
+	if j.strict, err = strictFrom(c, p.policy, status.say); err != nil {
+		return nil, err
+	}
+	names, err := j.clusterNames(c.Context, k, s.Cluster)
+	if err != nil {
+		return nil, err
+	}
 	if c.Bool("with-this-host") {
-		h := &job{plan: p, status: status, started: s.Time}
-		if err := hostJob(h); err != nil {
+		name, err := thisHost(p)
+		if err != nil {
 			return nil, err
 		}
-		j.collectors = append(j.collectors, h.collectors...)
+		j.collectors = append(j.collectors, hostCollectors(j, name)...)
+		names = append(names, hostNames(name)...)
 	}
+	if err := j.redaction(names); err != nil {
+		return nil, err
+	}
+	if err := j.name(s.Cluster); err != nil {
+		return nil, err
+	}
+	dialer := agent.Dialer(replay{files})
+	if j.strict == nil {
+		j.top = s.Top // that of the recorded frames
+	} else {
+		dialer = strictReplay{files, s.Top}
+		for i := range s.Plans {
+			s.Plans[i].Policy, s.Plans[i].Top = p.Redaction, j.top
+			j.strict.agentPlan(&s.Plans[i])
+		}
+	}
+	j.collectors = append(j.collectors, k, launch.Nodes(dialer, s.Plans, launch.NodesOptions{Ended: j.ended}))
 	return j, nil
 }
 
@@ -200,7 +224,7 @@ func (replayed) Write(b []byte) (int, error) { return len(b), nil } // the plan 
 func (j *job) recordSample(dir string, plans []agent.Plan) error {
 	s := sample{Top: j.top, Time: j.started, Cluster: j.cluster, Captures: j.captures}
 	for _, p := range plans {
-		p.Pods = nil // the agent's business, long done
+		p.Pods, p.Key, p.Names = nil, nil, nil // the agent's business, long done
 		s.Plans = append(s.Plans, p)
 	}
 	b, err := json.MarshalIndent(s, "", "  ")

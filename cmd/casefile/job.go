@@ -28,14 +28,16 @@ type job struct {
 	signer  bundle.Signer
 	readers encrypt.Recipients // nil leaves the bundle plain
 	status  *statusLine
-	started time.Time // the time of the bundle
-	began   time.Time // of this run; a sample is older
+	strict  *strictness // nil unless redaction is strict
+	started time.Time   // the time of the bundle
+	began   time.Time   // of this run; a sample is older
 
 	cluster    bundle.Cluster // or this machine's name
 	top        string
 	collectors []collector.Collector
 	captures   []captureIndex
 	prepare    func(context.Context) error // what may stop the run before anything is written; may be nil
+	redactor   *redact.Redactor            // everything passes it; made before anything is named
 
 	mu       sync.Mutex
 	redacted map[string]int // redactions that agents made, by rule
@@ -78,6 +80,7 @@ func (j *job) ended(_ string, end agent.End) {
 			j.redacted[rule] += n
 		}
 	}
+	j.strict.heard(end.Pseudonyms)
 }
 
 var unsafeName = regexp.MustCompile(`[^a-z0-9.-]+`)
@@ -105,19 +108,20 @@ func (j *job) run(ctx, parent context.Context) error {
 		return err
 	}
 	defer out.abandon()
-	redactor, err := redact.New(j.plan.policy, redact.Options{Payload: j.plan.Payload})
+	reveal, err := j.strict.createReveal(out.name, j.top)
 	if err != nil {
 		return err
 	}
+	defer reveal.abandon()
 	file, err := encrypting(out, j.readers)
 	if err != nil {
 		return err
 	}
-	w, err := bundle.NewWriter(file, bundle.Options{Top: j.top, Time: j.started, Redactor: redactor})
+	w, err := bundle.NewWriter(file, bundle.Options{Top: j.top, Time: j.started, Redactor: j.redactor})
 	if err != nil {
 		return err
 	}
-	sink := bundleSink{w}
+	sink := bundleSink{w, j.redactor}
 	if err := putJSON(sink, "collection/plan.json", j.plan); err != nil {
 		return err
 	}
@@ -125,7 +129,7 @@ func (j *job) run(ctx, parent context.Context) error {
 	if why := interruption(ctx, parent, j.plan.timeout); why != "" {
 		results = append(results, collector.Result{Source: "collect", Status: collector.StatusPartial, Reason: why})
 	}
-	m, err := j.seal(w, sink, redactor, results)
+	m, err := j.seal(w, sink, results)
 	if err != nil {
 		return err
 	}
@@ -134,6 +138,9 @@ func (j *job) run(ctx, parent context.Context) error {
 	}
 	if err := out.keep(); err != nil {
 		return err
+	}
+	if err := j.strict.writeReveal(reveal, j.redactor, j.top); err != nil {
+		return fmt.Errorf("%s is whole, but its map of names could not be written: %w", out.name, err)
 	}
 	return j.tell(m, out, results)
 }
@@ -149,26 +156,31 @@ func interruption(ctx, parent context.Context, limit time.Duration) string {
 }
 
 // seal writes what the collection says about itself, and closes the bundle.
-func (j *job) seal(w *bundle.Writer, sink bundleSink, redactor *redact.Redactor, results []collector.Result) (*bundle.Manifest, error) {
+func (j *job) seal(w *bundle.Writer, sink bundleSink, results []collector.Result) (*bundle.Manifest, error) {
 	for _, c := range j.captures {
 		if err := putJSON(sink, "captures/"+c.Name+"/capture.json", c); err != nil {
 			return nil, err
 		}
 	}
-	redactor.Add(j.redacted)
+	j.redactor.Add(j.redacted)
 	if err := putLines(sink, "collection/results.ndjson", results); err != nil {
 		return nil, err
 	}
 	if err := putLines(sink, "collection/log.ndjson", j.log); err != nil {
 		return nil, err
 	}
-	if err := putJSON(sink, "collection/redaction.json", redactor.Summary()); err != nil {
+	if err := putJSON(sink, "collection/redaction.json", j.redactor.Summary()); err != nil {
 		return nil, err
 	}
 	info := j.info(results)
+	if j.strict != nil {
+		if err := maskInfo(j.redactor, &info); err != nil {
+			return nil, err
+		}
+	}
 	if j.signer != nil {
 		var err error
-		if info.Provenance, err = j.provenance(redactor, results); err != nil {
+		if info.Provenance, err = j.provenance(results); err != nil {
 			j.note("the bundle goes without provenance: %v", err) // what was collected is worth more
 		}
 	}
@@ -220,13 +232,23 @@ func (j *job) tell(m *bundle.Manifest, out *output, results []collector.Result) 
 }
 
 // bundleSink lets collectors write to a bundle without knowing the format.
-type bundleSink struct{ w *bundle.Writer }
+type bundleSink struct {
+	w        *bundle.Writer
+	redactor *redact.Redactor
+}
 
 func (s bundleSink) Put(path string, class collector.Class, r io.Reader) (int64, error) {
 	return s.w.Put(path, bundle.Class(class), r)
 }
 
-func (s bundleSink) Frames(prefixes []string, r io.Reader) error { return s.w.Frames(prefixes, r) }
+// Frames grants an agent its folders by the names that they have in the bundle.
+func (s bundleSink) Frames(prefixes []string, r io.Reader) error {
+	stored := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		stored[i] = s.redactor.Path(p)
+	}
+	return s.w.Frames(stored, r)
+}
 
 func putJSON(s bundleSink, path string, v any) error {
 	b, err := json.Marshal(v)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/casefile-io/casefile/bundle"
-	"github.com/casefile-io/casefile/bundle/redact"
 	"github.com/casefile-io/casefile/collector"
 )
 
@@ -67,8 +66,8 @@ const (
 
 // provenance makes what the bundle says of its own making, when the index is
 // known. It passes the redactor as everything else does.
-func (j *job) provenance(redactor *redact.Redactor, results []collector.Result) (func([32]byte) ([]byte, error), error) {
-	summary := redactor.Summary()
+func (j *job) provenance(results []collector.Result) (func([32]byte) ([]byte, error), error) {
+	summary := j.redactor.Summary()
 	p := provenance{
 		Producer: "casefile " + version, Binary: binary{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH},
 		Started: j.started.UTC().Truncate(time.Second), Ended: j.started.Add(time.Since(j.began)).UTC().Truncate(time.Second),
@@ -96,7 +95,7 @@ func (j *job) provenance(redactor *redact.Redactor, results []collector.Result) 
 		return nil, err
 	}
 	var clean bytes.Buffer
-	if _, err := io.CopyN(&clean, redactor.Reader(provenancePath, bytes.NewReader(b)), bundle.MaxProvenance); err == nil {
+	if _, err := io.CopyN(&clean, j.redactor.Reader(provenancePath, bytes.NewReader(b)), bundle.MaxProvenance); err == nil {
 		return nil, fmt.Errorf("%w: provenance of more than %d bytes", bundle.ErrTooLarge, bundle.MaxProvenance)
 	} else if err != io.EOF { //nolint:errorlint // CopyN gives io.EOF as it is
 		return nil, fmt.Errorf("provenance: %w", err)
