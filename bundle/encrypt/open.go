@@ -46,7 +46,10 @@ type plain struct {
 
 // ReadAt is that of io.ReaderAt.
 func (p plain) ReadAt(b []byte, off int64) (int, error) {
-	if off >= p.size {
+	switch {
+	case len(b) == 0:
+		return 0, nil
+	case off >= p.size:
 		return 0, io.EOF
 	}
 	n, err := p.r.ReadAt(b, off)
