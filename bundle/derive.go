@@ -209,11 +209,10 @@ func (d *deriver) putRedacted(n node, src io.Reader) error {
 
 // path is what an entry is called in the new bundle.
 func (d *deriver) path(p string) (string, error) {
-	mapper, ok := any(d.o.Redactor).(interface{ Path(string) string })
-	if d.o.Redactor == nil || !ok {
+	if d.o.Redactor == nil {
 		return p, nil
 	}
-	to := mapper.Path(p)
+	to := d.o.Redactor.Path(p)
 	return to, checkPath(to)
 }
 

@@ -24,6 +24,7 @@ type verdict struct {
 	Manifest   *bundle.Manifest  `json:"manifest,omitempty"`
 	Provenance *provenance       `json:"provenance,omitempty"`
 	Approvals  []approvalVerdict `json:"approvals,omitempty"`
+	Origin     *originVerdict    `json:"origin,omitempty"`
 }
 
 // party is somebody who signed something.
@@ -71,6 +72,9 @@ func (v *verdict) read(c *cli.Context, b *opened) error {
 	for _, a := range approvals {
 		v.Approvals = append(v.Approvals, approvalVerdict{a.Decision, who(a.Signer, a.Known), a.Time, a.Note, fmt.Sprintf("%x", a.Review)})
 	}
+	if v.Origin, err = originOf(b, keys, who); err != nil {
+		return err
+	}
 	st, err := b.ProvenanceStatement(keys)
 	if err != nil && (b.verified || !errors.Is(err, bundle.ErrUnknownSigner)) {
 		return err
@@ -112,6 +116,7 @@ func sayer(w io.Writer) func(key, format string, a ...any) {
 // printAbout says what the bundle is, which its signer vouches for.
 func (v *verdict) printAbout(w io.Writer) {
 	m, say := v.Manifest, sayer(w)
+	v.Origin.print(w)
 	say("made", "%s by %s", stamp(m.Created), m.Producer)
 	if m.Recovered {
 		say("recovered", "sealed anew after a crash; what is missing is in collection/results.ndjson")
