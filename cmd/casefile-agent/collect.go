@@ -12,6 +12,7 @@ import (
 
 	"github.com/casefile-io/casefile/bundle"
 	"github.com/casefile-io/casefile/bundle/redact"
+	"github.com/casefile-io/casefile/bundle/redact/pseudonym"
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/agent"
 	"github.com/casefile-io/casefile/collector/node"
@@ -49,11 +50,7 @@ func spoolFolder(heartbeat string) string {
 // gather runs the collectors of the plan and writes what they find, redacted
 // and packed, to the session.
 func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string) (agent.End, error) {
-	policy, err := redact.ParsePolicy(plan.Policy)
-	if err != nil {
-		return agent.End{}, err
-	}
-	redactor, err := redact.New(policy, redact.Options{Payload: plan.Payload})
+	redactor, err := redactorOf(plan)
 	if err != nil {
 		return agent.End{}, err
 	}
@@ -70,7 +67,31 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	}
 	collector.Run(ctx, fragmentSink{fragment}, collectors, collector.Options{MaxBytes: plan.MaxBytes, Progress: s.Progress, Recorded: s.Record})
 	err = fragment.Close()
-	return agent.End{Redaction: redactor.Counts()}, err
+	end := agent.End{Redaction: redactor.Counts()}
+	end.SetPseudonyms(redactor.Pseudonyms())
+	return end, err
+}
+
+// redactorOf makes the redactor that the plan asks for. Under strict it has the
+// same key and names on every node, so that a value has one token everywhere.
+func redactorOf(plan agent.Plan) (*redact.Redactor, error) {
+	policy, err := redact.ParsePolicy(plan.Policy)
+	if err != nil {
+		return nil, err
+	}
+	o := redact.Options{Payload: plan.Payload}
+	if policy == redact.PolicyStrict {
+		if len(plan.Key) != len(o.Key) {
+			return nil, errors.New("the plan asks for strict redaction without its key")
+		}
+		o.Key = pseudonym.Key(plan.Key)
+	}
+	for kind, values := range plan.Names {
+		for _, v := range values {
+			o.Names = append(o.Names, pseudonym.Name{Kind: pseudonym.Kind(kind), Value: v})
+		}
+	}
+	return redact.New(policy, o)
 }
 
 func nodePods(pods []agent.Pod) []node.Pod {
