@@ -141,9 +141,10 @@ func (r strictReplay) open(frames []byte, plan agent.Plan) (*bundle.Reader, erro
 // agentSecrets reads what strict redaction needs out of a plan.
 func agentSecrets(plan agent.Plan) (pseudonym.Key, []pseudonym.Name, error) {
 	var key pseudonym.Key
-	if copy(key[:], plan.Key) != len(key) || len(plan.Key) != len(key) {
+	if len(plan.Key) != len(key) {
 		return key, nil, errors.New("the plan asks for strict redaction without its key")
 	}
+	key = pseudonym.Key(plan.Key)
 	var names []pseudonym.Name
 	for kind, values := range plan.Names {
 		for _, v := range values {
