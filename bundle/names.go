@@ -18,7 +18,9 @@ type name struct {
 
 // reserved says whether the format itself owns the first element of p.
 func reserved(p string) bool {
-	if c := lower(p[0]); c != 'i' && c != 'm' && c != 'p' {
+	switch lower(p[0]) {
+	case 'a', 'i', 'm', 'p', 't':
+	default:
 		return false
 	}
 	first, _, _ := strings.Cut(p, "/")
@@ -92,10 +94,7 @@ func (n names) claimFolders(p string) error {
 func (n names) claimAll(paths []string) error {
 	undo := make(map[string]name, len(paths))
 	for i, p := range paths {
-		key := foldKey(p)
-		if piece, ok := partOf(p); ok {
-			key = foldKey(piece.base)
-		}
+		key := nameKey(p)
 		if _, ok := undo[key]; !ok {
 			undo[key] = n[key]
 		}
@@ -113,5 +112,20 @@ func (n names) claimAll(paths []string) error {
 	return nil
 }
 
-// release gives back a path whose entry came to nothing. Its folders stay.
-func (n names) release(p string) { delete(n, foldKey(p)) }
+// nameKey is where the claim of p is kept; the parts of an entry share one.
+func nameKey(p string) string {
+	if piece, ok := partOf(p); ok {
+		return foldKey(piece.base)
+	}
+	return foldKey(p)
+}
+
+// release gives back a path whose entry came to nothing; was is what stood
+// there before. Its folders stay.
+func (n names) release(p string, was name) {
+	if was == (name{}) {
+		delete(n, nameKey(p))
+	} else {
+		n[nameKey(p)] = was
+	}
+}

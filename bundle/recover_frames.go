@@ -73,9 +73,8 @@ func (w *walker) next() (scanned, error) {
 	if err != nil {
 		return f, err
 	}
-	if w.borders == nil && len(b) >= seekHead && binary.LittleEndian.Uint32(b) == skippableMagic &&
-		int64(binary.LittleEndian.Uint32(b[4:])) >= w.end-w.at-seekHead {
-		return f, io.EOF // a seek table that is cut off or damaged
+	if w.borders == nil && w.onlyTable(b) {
+		return f, io.EOF
 	}
 	w.n++
 	length := 0
@@ -99,6 +98,16 @@ func (w *walker) next() (scanned, error) {
 		f.err = fmt.Errorf("%w: its blocks lead nowhere", ErrDamaged)
 	}
 	return f, err
+}
+
+// onlyTable says whether nothing but a seek table, cut off or damaged, is left
+// of the file that goes on with b.
+func (w *walker) onlyTable(b []byte) bool {
+	magic := binary.LittleEndian.AppendUint32(nil, skippableMagic)
+	if len(b) < seekHead {
+		return bytes.HasPrefix(b, magic[:min(len(b), len(magic))])
+	}
+	return bytes.HasPrefix(b, magic) && int64(binary.LittleEndian.Uint32(b[4:])) >= w.end-w.at-seekHead
 }
 
 // bordered ends a frame where the seek table says.
