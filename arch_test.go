@@ -47,6 +47,7 @@ func layers() []layer {
 		{"bundle/review", nil, []string{"github.com/gopacket/gopacket"}},
 		{"bundle/encrypt", []string{"bundle"}, []string{"filippo.io/age", "golang.org/x/crypto/chacha20poly1305"}},
 		{"bundle/registry", nil, []string{"github.com/google/go-containerregistry"}},
+		{"bundle/timestamp", nil, nil},
 		{"bundle/redact", []string{"bundle/redact/pseudonym"}, []string{"golang.org/x/text"}},
 		{"bundle/redact/pseudonym", nil, nil},
 		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
