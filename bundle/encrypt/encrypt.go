@@ -44,6 +44,8 @@ var ErrNoIdentity = errors.New("encrypted, and no identity at hand opens it")
 // ErrMixed says that hybrid recipients were named beside others.
 var ErrMixed = errors.New("post-quantum recipients (age1pq…) and others do not go together: a quantum computer would open the file through the others")
 
+var errMalformed = errors.New("a malformed recipient: is it complete?")
+
 const (
 	maxText       = 1 << 20 // bytes of a file of recipients or identities
 	maxRecipients = 256     // an age header has room for 1,024 stanzas
@@ -119,15 +121,20 @@ func parseRecipient(s string, p Prompt) (age.Recipient, error) {
 	case strings.HasPrefix(s, "ssh-"):
 		return nil, errors.New("SSH keys are not taken as recipients; make an age key with casefile keygen --age")
 	case strings.HasPrefix(s, "age1pq1"):
-		return age.ParseHybridRecipient(s)
-	case strings.HasPrefix(s, "age1") && strings.Count(s, "1") > 1:
-		r, err := plugin.NewRecipient(s, p.ui())
-		if err != nil {
-			return nil, err // a nil *plugin.Recipient must not become a recipient
+		if r, err := age.ParseHybridRecipient(s); err == nil {
+			return r, nil
 		}
-		return r, nil
+		return nil, errMalformed
+	case strings.HasPrefix(s, "age1") && strings.Count(s, "1") > 1:
+		if r, err := plugin.NewRecipient(s, p.ui()); err == nil {
+			return r, nil
+		}
+		return nil, errMalformed
 	case strings.HasPrefix(s, "age1"):
-		return age.ParseX25519Recipient(s)
+		if r, err := age.ParseX25519Recipient(s); err == nil {
+			return r, nil
+		}
+		return nil, errMalformed
 	}
 	return nil, errors.New("no recipient; want one that begins with age1")
 }
