@@ -79,15 +79,6 @@ func (r *Reader) Manifest() *Manifest { return r.manifest }
 // stands for, and nil when there is none. [CheckAttestation] reads it.
 func (r *Reader) Provenance() []byte { return r.tail.proofs[nameProvenance] }
 
-// Seal is the content of manifest.json and that of manifest.sigstore.json, the
-// Sigstore bundle over it, which is nil when the bundle is unsigned.
-func (r *Reader) Seal() (manifest, signature []byte) {
-	if r.tail.name == nameSeal {
-		signature = r.tail.seal
-	}
-	return r.tail.manifest, signature
-}
-
 // Files lists the entries, sorted by path (ASCII case aside).
 func (r *Reader) Files() []File {
 	fs := make([]File, len(r.nodes))

@@ -47,6 +47,15 @@ func (s *seal) addTime(response []byte) error {
 	return nil
 }
 
+// Seal is the content of manifest.json and that of manifest.sigstore.json, the
+// Sigstore bundle over it, which is nil when the bundle is unsigned.
+func (r *Reader) Seal() (manifest, signature []byte) {
+	if r.tail.name == nameSeal {
+		signature = r.tail.seal
+	}
+	return r.tail.manifest, signature
+}
+
 // readSeal gives the seal, which Open has checked; nil when unsigned.
 func (r *Reader) readSeal() (*seal, error) {
 	if r.tail.name != nameSeal {
