@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -239,16 +240,30 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestKept reads a response of 2026, whose certificates have run out since.
+func TestKept(t *testing.T) {
+	if s, err := Check(kept(t), message, nil); err != nil || s.By != "CN=Time of test" || s.Time.Year() != 2026 {
+		t.Error(s, err)
+	}
+}
+
+func kept(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/kept.tsr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func FuzzCheck(f *testing.F) {
-	a := newAuthority(f, p256(f), x509.ExtKeyUsageTimeStamping)
-	q, _ := Query(message)
-	answer := a.answer(f, q)
-	resp, err := Accept(answer, message)
+	resp := kept(f)
+	bare, err := tokenIn(resp)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(resp)
-	f.Add(answer)
+	f.Add(bare)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if normal, err := Accept(b, message); err == nil {
 			if _, err := Check(normal, message, nil); err != nil {
