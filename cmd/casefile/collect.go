@@ -58,6 +58,7 @@ func collectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "payload", Value: "default", Usage: "`WHAT` stays of captured payload: none, default (DNS and TLS handshakes) or full"},
 		&cli.StringSliceFlag{Name: "label", Usage: "put `KEY=VALUE` into the manifest, may be repeated"},
 		&cli.StringFlag{Name: "note", Usage: "put `TEXT` into the manifest"},
+		&cli.BoolFlag{Name: "review", Usage: "also write a page that says what is in the bundle, for whoever must approve it, beside it"},
 		&cli.StringFlag{Name: "key", Usage: "sign with this private key `FILE` (default: an own identity, made on first use)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not sign; readers will need --unverified"},
 		encryptFlag(),
@@ -195,6 +196,9 @@ func collect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("review") && c.String("o") == "-" {
+		return usagef("--review reads the bundle again: give it a name with -o FILE")
+	}
 	readers, err := recipients(c)
 	if err != nil {
 		return err
@@ -205,7 +209,7 @@ func collect(c *cli.Context) error {
 	ctx, cancel := context.WithTimeout(c.Context, p.timeout)
 	defer cancel()
 
-	j := &job{plan: p, output: c.String("o"), signer: signer, readers: readers, status: status, started: time.Now().UTC()}
+	j := &job{plan: p, output: c.String("o"), signer: signer, readers: readers, review: c.Bool("review"), status: status, started: time.Now().UTC()}
 	if j.strict, err = strictFrom(c, p.policy, status.say); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type job struct {
 	output  string // as the user said; empty is a name made from the top folder
 	signer  bundle.Signer
 	readers encrypt.Recipients // nil leaves the bundle plain
+	review  bool               // write a review beside the bundle
 	status  *statusLine
 	strict  *strictness // nil unless redaction is strict
 	started time.Time   // the time of the bundle
@@ -96,7 +97,7 @@ func topFolder(name string, at time.Time) string {
 
 // run collects until done or until ctx ends, and seals. parent is the context
 // without the time limit: when it has ended, the user has had enough.
-func (j *job) run(ctx, parent context.Context) error {
+func (j *job) run(ctx, parent context.Context) (err error) {
 	j.began = time.Now()
 	if j.prepare != nil {
 		if err := j.prepare(ctx); err != nil {
@@ -108,6 +109,7 @@ func (j *job) run(ctx, parent context.Context) error {
 		return err
 	}
 	defer out.abandon()
+	defer func() { err = out.fail(err) }()
 	reveal, err := j.strict.createReveal(out.name, j.top)
 	if err != nil {
 		return err
@@ -122,10 +124,12 @@ func (j *job) run(ctx, parent context.Context) error {
 		return err
 	}
 	sink := bundleSink{w, j.redactor}
-	if err := putJSON(sink, "collection/plan.json", j.plan); err != nil {
+	if err := errors.Join(putJSON(sink, "collection/plan.json", j.plan), w.Flush()); err != nil {
 		return err
 	}
-	results := collector.Run(ctx, sink, j.collectors, collector.Options{MaxBytes: j.plan.MaxBytes, Progress: j.status.progress})
+	g := startJournal(w, sink, journalInterval)
+	results := collector.Run(ctx, sink, j.collectors, collector.Options{MaxBytes: j.plan.MaxBytes, Progress: j.status.progress, Recorded: g.record})
+	g.end()
 	if why := interruption(ctx, parent, j.plan.timeout); why != "" {
 		results = append(results, collector.Result{Source: "collect", Status: collector.StatusPartial, Reason: why})
 	}
@@ -141,6 +145,11 @@ func (j *job) run(ctx, parent context.Context) error {
 	}
 	if err := j.strict.writeReveal(reveal, j.redactor, j.top); err != nil {
 		return fmt.Errorf("%s is whole, but its map of names could not be written: %w", out.name, err)
+	}
+	if j.review {
+		if err := j.writeReview(parent, out.name); err != nil {
+			return fmt.Errorf("%s is whole, but its review could not be written: %w", out.name, err)
+		}
 	}
 	return j.tell(m, out, results)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/casefile-io/casefile/bundle"
+	"github.com/casefile-io/casefile/bundle/encrypt"
 	"github.com/casefile-io/casefile/bundle/review"
 	"github.com/casefile-io/casefile/collector"
 )
@@ -187,4 +188,47 @@ func replaceFile(name string, write func(io.Writer) error) error {
 		_ = os.Remove(f.Name()) // it is of no use; the error to report is the first
 	}
 	return err
+}
+
+const reviewSuffix = ".review.html"
+
+// writeReview reads the bundle that was just written, as whoever gets it will,
+// and writes a page beside it.
+func (j *job) writeReview(ctx context.Context, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	src, size := io.ReaderAt(f), info.Size()
+	if j.readers != nil {
+		own, err := ownIdentityFile()
+		if err != nil {
+			return err
+		}
+		ids, err := identitiesIn(own)
+		if err != nil {
+			return fmt.Errorf("your own identity: %w", err)
+		}
+		if src, size, err = encrypt.Open(f, size, ids); err != nil {
+			return err
+		}
+	}
+	r, err := bundle.OpenUnverified(src, size) // this process has just sealed it
+	if err != nil {
+		return err
+	}
+	rv, err := reviewOf(ctx, r, j.status)
+	if err != nil {
+		return err
+	}
+	if err := writeReview(rv, "html", name+reviewSuffix); err != nil {
+		return err
+	}
+	j.status.say("what is in it: %s; approve it with casefile bundle review %s --approve", name+reviewSuffix, name)
+	return nil
 }
