@@ -116,7 +116,26 @@ func startsLine(b []byte, start int) bool {
 	for i > 0 && start-i < longestName && (isBlank(b[i-1]) || b[i-1] == '-') {
 		i--
 	}
-	return i == 0 || b[i-1] == '\n'
+	return i == 0 || b[i-1] == '\n' || i <= lineStart(b, start)
+}
+
+// lineStart is where the text of the line around b[i] begins: behind the time
+// stamp and stream that a container runtime puts before it.
+func lineStart(b []byte, i int) int {
+	start := bytes.LastIndexByte(b[:i], '\n') + 1
+	return start + stamp(b[start:])
+}
+
+// stamp is the length of what a container runtime puts before a line.
+func stamp(line []byte) int {
+	const longest = 48
+	head := line[:min(len(line), longest)]
+	for _, stream := range []string{" stdout F ", " stderr F ", " stdout P ", " stderr P "} {
+		if n := bytes.Index(head, []byte(stream)); n > 0 {
+			return n + len(stream)
+		}
+	}
+	return 0
 }
 
 // block finds the lines of a YAML block scalar, whose indicator is b[i]: those
@@ -127,12 +146,13 @@ func block(b []byte, start, i int) (int, int) {
 	if end == len(b) || end-i > longestIndicator {
 		return valueAt(b, i, true)
 	}
-	indent := start - 1 - bytes.LastIndexByte(b[:start], '\n')
+	indent := start - lineStart(b, start)
 	from, to := -1, end
 	for to < len(b) {
-		text := skip(b, to+1, isBlank)
+		line := to + 1 + stamp(b[to+1:])
+		text := skip(b, line, isBlank)
 		next := lineEnd(b, text)
-		if text < next && text-to-1 <= indent {
+		if text < next && text-line <= indent {
 			break
 		}
 		if from < 0 && text < next {
@@ -276,7 +296,7 @@ func header(b []byte, at, end int) (int, int) {
 	to := from + len(bytes.TrimRight(b[from:lineEnd(b, from)], " \t\r"))
 	before := b[max(0, at-16):at]
 	if n := bytes.LastIndexAny(before, `"'`); n >= 0 { // curl -H 'Cookie: …'
-		if m := bytes.IndexByte(b[from:to], before[n]); m >= 0 {
+		if m := sameQuote(b[from:to], before[:n+1]); m > 0 && b[from+m-1] != '=' { // not that of a parameter, which lost its escape
 			to = from + m
 		}
 	} else if bracket {
@@ -292,4 +312,21 @@ func header(b []byte, at, end int) (int, int) {
 		return -1, to
 	}
 	return from, to
+}
+
+// sameQuote finds the quote that closes the one at the end of open: it has no
+// more backslashes before it.
+func sameQuote(b, open []byte) int {
+	quote := open[len(open)-1]
+	depth := len(open) - 1 - len(bytes.TrimRight(open[:len(open)-1], `\`))
+	slashes := 0
+	for i, c := range b {
+		if c == quote && slashes <= depth {
+			return i - slashes
+		}
+		if slashes++; c != '\\' {
+			slashes = 0
+		}
+	}
+	return -1
 }

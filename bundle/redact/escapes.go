@@ -20,7 +20,7 @@ func (s *scanner) escapes(b []byte, spans []span, e effort) []span {
 		return spans
 	}
 	var (
-		next  = nextEscape{-1, -1, -1}
+		next  = nextEscape{-1, -1, -1, -1}
 		inner []span
 		u     unescaped
 	)
@@ -36,13 +36,10 @@ func (s *scanner) escapes(b []byte, spans []span, e effort) []span {
 		high := min(lineEnd(b, at), at+escapeAfter)
 		u.read(b[low:high])
 		inner = s.scanInto(u.plain, inner[:0], e)
-		for _, sp := range inner {
-			m := span{key: low + int(u.at[sp.key]), from: low + int(u.at[sp.from]), to: low + int(u.at[sp.to]), rule: sp.rule}
-			if m.to == high && high < len(b) && b[high] != '\n' {
-				m.to = skip(b, high, isLoose) // it goes on behind what was looked at
-			}
-			m.pem = sp.pem && m.to == len(b)
-			spans = append(spans, m)
+		spans = u.original(b, low, high, inner, spans)
+		if min(next.percent, next.query) < high && bytes.IndexByte(u.plain, '+') >= 0 { // in URLs, a blank
+			inner = s.scanInto(bytes.ReplaceAll(u.plain, []byte{'+'}, []byte{' '}), inner[:0], e)
+			spans = u.original(b, low, high, inner, spans)
 		}
 		i = high
 		if done = high - escapeBefore; high < len(b) && b[high] == '\n' {
@@ -53,7 +50,7 @@ func (s *scanner) escapes(b []byte, spans []span, e effort) []span {
 }
 
 // nextEscape knows where the next candidate of each kind is.
-type nextEscape struct{ percent, slash, amp int }
+type nextEscape struct{ percent, slash, amp, query int }
 
 // after returns where the next escape from b[i] on is, len(b) if nowhere.
 func (n *nextEscape) after(b []byte, i int) int {
@@ -74,7 +71,8 @@ func (n *nextEscape) after(b []byte, i int) int {
 	find(&n.percent, '%')
 	find(&n.slash, '\\')
 	find(&n.amp, '&')
-	return min(n.percent, n.slash, n.amp, len(b))
+	find(&n.query, '?')
+	return min(n.percent, n.slash, n.amp, n.query, len(b))
 }
 
 // escapeLengthAt gives the length of the escape that begins at b[i] and that is
@@ -95,6 +93,10 @@ func escapeLengthAt(b []byte, i int) int {
 	case b[i] == '&':
 		n, _ := entity(b[i:])
 		return n
+	case b[i] == '?' && isLoose(b[i+1]): // has its blanks as plus signs
+		if bytes.IndexByte(b[i:skip(b[:min(len(b), i+escapeBefore)], i, isLoose)], '+') >= 0 {
+			return 1
+		}
 	}
 	return 0
 }
@@ -162,7 +164,7 @@ func (u *unescaped) read(b []byte) {
 		}
 		before := len(u.plain)
 		switch {
-		case n == 0:
+		case n < 2:
 			u.plain = append(u.plain, b[i])
 			n = 1
 		case b[i] == '%':
@@ -181,4 +183,17 @@ func (u *unescaped) read(b []byte) {
 		i += n
 	}
 	u.at = append(u.at, int32(len(b)))
+}
+
+// original appends spans of the plain text as spans of b[low:high].
+func (u *unescaped) original(b []byte, low, high int, inner, spans []span) []span {
+	for _, sp := range inner {
+		m := span{key: low + int(u.at[sp.key]), from: low + int(u.at[sp.from]), to: low + int(u.at[sp.to]), rule: sp.rule}
+		if m.to == high && high < len(b) && b[high] != '\n' {
+			m.to = skip(b, high, isLoose) // it goes on behind what was looked at
+		}
+		m.pem = sp.pem && m.to == len(b)
+		spans = append(spans, m)
+	}
+	return spans
 }

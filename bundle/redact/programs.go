@@ -32,21 +32,19 @@ func programWords() []string {
 	for _, o := range secretOptions() {
 		words = append(words, o.program)
 	}
-	return append(words, "--user ", "--user=", "--proxy-user ", "--proxy-user=")
+	return words
 }
 
 // program finds the password on the command line of a program that takes it
 // as -p (or -a, -u user:password) with or without a blank.
 func program(b []byte, at, end int) (int, int) {
-	if b[at] == '-' {
-		return userOption(b, end)
-	}
 	const longest = 1024
 	stop := min(lineEnd(b, end), end+longest)
+	name := bytes.ReplaceAll(b[at:end], []byte{0}, []byte{' '})
 	var known [4]secretOption
 	n := 0
 	for _, o := range secretOptions() {
-		if hasFold(b[at:end], o.program) && n < len(known) {
+		if hasFold(name, o.program) && n < len(known) {
 			known[n] = o
 			n++
 		}
@@ -81,7 +79,7 @@ func (o secretOption) value(b []byte, i int) (int, int) {
 }
 
 // userOption finds the password of --user name:password.
-func userOption(b []byte, end int) (int, int) {
+func userOption(b []byte, _, end int) (int, int) {
 	from, to := valueAt(b, skip(b, end, isBlank), false)
 	if from < 0 || bytes.IndexByte(b[from:to], ':') < 0 {
 		return -1, end
@@ -114,7 +112,10 @@ func (a *arguments) next(arg []byte, s *scanner) (from int, rule string) {
 	armed, userTo := a.armed, a.userTo
 	a.armed, a.userTo = false, false
 	isFlag := len(arg) > 1 && arg[0] == '-'
-	if armed && !isFlag {
+	if bytes.HasPrefix(arg, []byte("pass:")) && strings.HasPrefix(a.command, "openssl ") {
+		return len("pass:"), ruleArgument
+	}
+	if armed && !isFlag && (!userTo || bytes.IndexByte(arg, ':') >= 0) {
 		return secretPart(arg, 0, userTo), ruleArgument
 	}
 	if !isFlag {
@@ -133,7 +134,7 @@ func (a *arguments) next(arg []byte, s *scanner) (from int, rule string) {
 	}
 	if bytes.IndexByte(arg, '=') < 0 {
 		a.userTo = string(arg) == "--user" || string(arg) == "--proxy-user"
-		a.armed = s.secretName(arg)
+		a.armed = a.userTo || s.secretName(arg)
 	}
 	return 0, ""
 }

@@ -65,6 +65,9 @@ func textRules() []rule {
 		{"url-password", []string{"://"}, userinfo, nil},
 		{"dsn-password", []string{"@tcp(", "@unix(", "@udp("}, dsn, nil},
 		{"command-password", programWords(), program, nil},
+		{"command-password", []string{"--user ", "--user=", "--proxy-user ", "--proxy-user="}, userOption, nil},
+		{"config-password", []string{"password ", "password\t", "passwd ", "passphrase ", "credentials "}, directive, nil},
+		{"config-password", []string{"chpasswd:"}, accounts, nil},
 
 		// key material
 		{rulePEM, []string{"-----begin "}, pem(), nil},

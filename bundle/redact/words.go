@@ -29,6 +29,7 @@ func newWords(keys []string) *words {
 			}
 		}
 	}
+	w.class[0] = w.class[' '] // it parts words, too
 	for 1<<w.shift < classes {
 		w.shift++
 	}
