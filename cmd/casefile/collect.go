@@ -181,6 +181,8 @@ func (p *plan) check() error {
 		return usagef("--payload is none, default or full, not %q", p.Payload)
 	case p.Profile != cluster.ProfileQuick && p.Profile != cluster.ProfileStandard && p.Profile != cluster.ProfileFull:
 		return usagef("--profile is quick, standard or full, not %q", p.Profile)
+	case p.policy == redact.PolicyStrict && p.Payload == redact.PayloadFull:
+		return usagef("--payload full keeps what strict redaction cannot look into: use default or none")
 	case len(p.Note) > 4096:
 		return usagef("--note is at most 4096 bytes long")
 	}

@@ -34,7 +34,7 @@ func redactCommand() *cli.Command {
 		&cli.StringFlag{Name: "o", Usage: "write the new bundle to `FILE`, - is stdout (default: NAME.redacted.tar.zst)"},
 		&cli.StringFlag{Name: "sign-key", Usage: "seal with the private key in `FILE` (default: your own identity)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not seal the new bundle"},
-		encryptFlag(),
+		encryptFlag(), redactKeyFlag(),
 	}
 	return &cli.Command{
 		Name: "redact", Usage: "leave files out, so that the rest still verifies", ArgsUsage: "FILE", Description: redactHelp,
@@ -61,11 +61,23 @@ func redactBundle(c *cli.Context, name string, b *opened) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	strict, err := strictDerive(c, b, &o)
+	if err != nil {
+		return err
+	}
+	if strict != nil {
+		name = o.Top // the old name may hold that of the cluster
+	}
 	out, err := (&job{output: redactedName(c, name, b)}).create()
 	if err != nil {
 		return err
 	}
 	defer out.abandon()
+	reveal, err := strict.createReveal(out.name, o.Top)
+	if err != nil {
+		return err
+	}
+	defer reveal.abandon()
 	e, err := encryptTo(c, out, b.encrypted)
 	if err != nil {
 		return err
@@ -79,6 +91,9 @@ func redactBundle(c *cli.Context, name string, b *opened) error {
 	}
 	if err := out.keep(); err != nil {
 		return err
+	}
+	if err := strict.writeReveal(reveal, o.Redactor, o.Top); err != nil {
+		return fmt.Errorf("%s is whole, but its map of names could not be written: %w", out.name, err)
 	}
 	tellDerived(d, b)
 	if out.name != "-" {
@@ -138,7 +153,7 @@ func policyOptions(c *cli.Context, b *opened, o *bundle.DeriveOptions) (err erro
 		o.Redactor, err = redact.New(redact.PolicyStandard, redact.Options{})
 		return err
 	case p == string(redact.PolicyStrict):
-		return usagef("--policy strict is not there yet")
+		return nil // see strictDerive
 	default:
 		return usagef("unknown --policy %q: use standard or strict", p)
 	}
