@@ -39,7 +39,7 @@ func (j *job) create() (*output, error) {
 	}
 	f, err := os.OpenFile(name+".partial", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, usagef("%s.partial is there already, from a run that is going on or was killed: remove it, or choose another -o", name)
+		return nil, usagef("%s.partial is there already, from a run that is going on or was killed: casefile bundle recover %[1]s.partial makes a bundle of what is in it; then remove it, or choose another -o", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the bundle: %w; choose a place with -o FILE", err)
@@ -61,7 +61,7 @@ func (o *output) keep() error {
 		return nil
 	}
 	if err := errors.Join(o.f.Sync(), o.f.Close()); err != nil {
-		return fmt.Errorf("%w; what was written is in %s.partial", err, o.name)
+		return fmt.Errorf("%w%s", err, o.salvage())
 	}
 	if _, err := os.Lstat(o.name); err == nil {
 		return fmt.Errorf("%s came up meanwhile; the bundle is in %s.partial", o.name, o.name)
@@ -69,7 +69,23 @@ func (o *output) keep() error {
 	return os.Rename(o.name+".partial", o.name)
 }
 
-// abandon leaves no half file behind, unless keep was reached.
+// salvage says how to go on with a half file that stays.
+func (o *output) salvage() string {
+	return fmt.Sprintf("; what was written until then is in %s.partial, and casefile bundle recover %[1]s.partial makes a bundle of it", o.name)
+}
+
+// fail closes the output after an error. A collection cannot be repeated, so
+// what was written stays, and the error says how to go on with it.
+func (o *output) fail(err error) error {
+	if err == nil || o.done || o.n == 0 || o.name == "-" {
+		return err
+	}
+	o.done = true
+	o.f.Close()
+	return fmt.Errorf("%w%s", err, o.salvage())
+}
+
+// abandon leaves no half file behind, unless keep or fail was reached.
 func (o *output) abandon() {
 	if o.done || o.name == "-" {
 		return
