@@ -38,12 +38,12 @@ func hide(gone map[string]bool, left ...[]node) mentions {
 		mark(path, false)
 	}
 	for folder, left := range folders {
-		if left {
+		parent, name, deep := strings.Cut(folder, "/")
+		if left || !deep { // the folders at the top are always the same
 			continue
 		}
 		m.add(folder)
-		parent, name, _ := strings.Cut(folder, "/")
-		if (parent == "nodes" || parent == "captures") && name != "" && !strings.Contains(name, "/") {
+		if (parent == "nodes" || parent == "captures") && !strings.Contains(name, "/") {
 			m.words = append(m.words, name)
 		}
 	}

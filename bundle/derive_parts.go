@@ -88,7 +88,7 @@ func (h *held) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if h.data, err = decodeFrame(h.dec, packed, f.size, nil); err != nil {
+		if h.data, err = h.dec.DecodeAll(packed, make([]byte, 0, f.size)); err != nil {
 			return 0, fmt.Errorf("spool: %w", err)
 		}
 	}
