@@ -68,7 +68,10 @@ func recoverBundle(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, explainRecover(err))
 	}
-	if err := errors.Join(e.Close(), out.keep()); err != nil {
+	if err := e.Close(); err != nil {
+		return fmt.Errorf("encrypt: %w", err)
+	}
+	if err := out.keep(); err != nil {
 		return err
 	}
 	tellRecovered(os.Stderr, rec, src.cause)
