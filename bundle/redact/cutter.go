@@ -13,7 +13,7 @@ const (
 const (
 	etherIPv4, etherIPv6, etherARP           = 0x0800, 0x86DD, 0x0806
 	etherVLAN, etherQinQ, etherOldQinQ       = 0x8100, 0x88A8, 0x9100
-	etherBridged                             = 0x6558
+	etherBridged, etherRARP                  = 0x6558, 0x8035
 	protoHopByHop, protoICMP, protoIGMP      = 0, 1, 2
 	protoIPIP, protoTCP, protoUDP            = 4, 6, 17
 	protoIPv6, protoRouting, protoFragment   = 41, 43, 44
@@ -80,7 +80,7 @@ func (c cutter) network(b []byte, n int, kind uint16) (int, bool) {
 			return n, false
 		}
 		return n + more, true
-	case etherARP:
+	case etherARP, etherRARP:
 		return min(len(b), n+arp), true
 	}
 	return n, true
@@ -159,24 +159,32 @@ func extension(b []byte, unit, plus int) int {
 	return (int(b[1]) + plus) * unit
 }
 
-// maxDiscovery bounds a message of neighbour discovery or group membership,
-// which is all header.
-const maxDiscovery = 256
+// fixedHeader gives the bytes that are kept of protocols of fixed headers.
+func fixedHeader(proto byte) int {
+	switch proto {
+	case protoIGMP, protoESP:
+		return 8
+	case protoSCTP:
+		return 12
+	}
+	return 0
+}
 
 func (c cutter) transport(proto byte, b []byte) (int, bool) {
-	fixed := map[byte]int{protoIGMP: 8, protoGRE: 4, protoESP: 8, protoSCTP: 12}
 	switch proto {
 	case protoTCP:
 		return c.tcp(b)
 	case protoUDP:
 		return c.udp(b), true
 	case protoICMP:
-		return c.icmp(b, func(t byte) bool { return t == 3 || t == 4 || t == 5 || t == 11 || t == 12 }), true
+		return c.icmp(b, icmpError), true
 	case protoICMPv6:
-		if len(b) > 0 && (b[0] >= 130 && b[0] <= 137 || b[0] == 143) {
-			return min(len(b), maxDiscovery), true
+		if len(b) > 0 && isDiscovery(b[0]) {
+			return c.discovery(b[:min(len(b), maxDiscovery)]), true
 		}
-		return c.icmp(b, func(t byte) bool { return t < 128 }), true
+		return c.icmp(b, icmpv6Error), true
+	case protoGRE:
+		return c.gre(b), true
 	case protoIPIP, protoIPv6:
 		if c.inner {
 			return 0, true
@@ -185,7 +193,7 @@ func (c cutter) transport(proto byte, b []byte) (int, bool) {
 		n, _ := c.ip(b)
 		return n, true
 	}
-	return min(len(b), fixed[proto]), true
+	return min(len(b), fixedHeader(proto)), true
 }
 
 func (c cutter) tcp(b []byte) (int, bool) {
@@ -223,18 +231,28 @@ func (c cutter) udp(b []byte) int {
 		}
 	case c.inner:
 	case binary.BigEndian.Uint16(b[2:]) == portVXLAN, binary.BigEndian.Uint16(b[2:]) == portVXLANLinux:
-		return header + c.tunnel(body, 8, etherBridged)
-	case binary.BigEndian.Uint16(b[2:]) == portGeneve && len(body) >= 8:
-		return header + c.tunnel(body, 8+int(body[0]&0x3F)*4, binary.BigEndian.Uint16(body[2:]))
+		if isVXLAN(body) {
+			return header + c.tunnel(body, headerVXLAN, etherBridged)
+		}
+	case binary.BigEndian.Uint16(b[2:]) == portGeneve:
+		if n, kind, ok := headerGeneve(body); ok {
+			return header + c.tunnel(body, n, kind)
+		}
 	}
 	return header
 }
 
+// gre keeps the header, and the headers in it if it is the first tunnel.
+func (c cutter) gre(b []byte) int {
+	n, kind, ok := headerGRE(b)
+	if !ok || c.inner || c.headers {
+		return min(n, len(b))
+	}
+	return c.tunnel(b, n, kind)
+}
+
 // tunnel keeps a tunnel's header of n bytes and the headers of what it holds.
 func (c cutter) tunnel(b []byte, n int, kind uint16) int {
-	if len(b) < n {
-		return 0
-	}
 	c.inner = true
 	more := 0
 	switch kind {

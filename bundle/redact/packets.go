@@ -23,10 +23,12 @@ const (
 
 	rulePayload  = "packet-payload"
 	ruleUnparsed = "packet-unparsed"
+	rulePacket   = "packet-pseudonym"
 )
 
 // packets redacts a pcapng file, little endian as the capture writes it: every
 // packet is cut to what the payload policy keeps. The original length stays.
+// Under the strict policy, addresses and names in what is kept are pseudonyms.
 // Blocks that it does not know are refused: some hold TLS keys.
 type packets struct {
 	src     io.Reader
@@ -34,10 +36,15 @@ type packets struct {
 	payload string
 	counts  counts
 	block   []byte
-	links   []uint16 // link type of each interface of the section
+	ifaces  []iface // of the section
 	begun   bool
 	spans   []span
-	mapper  mapper // nil: addresses and names stay
+	names   *pseudonyms // nil: addresses and names stay
+}
+
+type iface struct {
+	link    uint16
+	snaplen uint32 // zero: no limit
 }
 
 // mapper gives pseudonyms for what the strict policy hides.
@@ -54,7 +61,11 @@ type mapper interface {
 // newPackets redacts the capture src. With a mapper, every address and name
 // that stays is a pseudonym.
 func newPackets(src io.Reader, s *scanner, payload string, c counts, m mapper) *packets {
-	return &packets{src: src, scanner: s, payload: payload, counts: c, mapper: m}
+	p := &packets{src: src, scanner: s, payload: payload, counts: c}
+	if m != nil {
+		p.names = newPseudonyms(m)
+	}
+	return p
 }
 
 func (p *packets) next(out []byte) ([]byte, error) {
@@ -74,6 +85,9 @@ func (p *packets) next(out []byte) ([]byte, error) {
 	}
 	if err := p.check(options); err != nil {
 		return out, failf("%w", err)
+	}
+	if p.names != nil {
+		return p.rename(out, kind, body[:len(body)-len(options)], options)
 	}
 	return appendBlock(out, kind, body), nil
 }
@@ -131,12 +145,12 @@ func (p *packets) fixed(kind uint32, body []byte) ([]byte, error) {
 			return nil, errors.New("pcapng byte order or version is not ours")
 		}
 		le.PutUint64(body[8:], ^uint64(0)) // the section gets shorter: length not given
-		p.begun, p.links = true, p.links[:0]
+		p.begun, p.ifaces = true, p.ifaces[:0]
 	case blockInterface:
-		if len(p.links) == maxInterfaces {
+		if len(p.ifaces) == maxInterfaces {
 			return nil, fmt.Errorf("more than %d interfaces", maxInterfaces)
 		}
-		p.links = append(p.links, le.Uint16(body))
+		p.ifaces = append(p.ifaces, iface{le.Uint16(body), le.Uint32(body[4:])})
 	}
 	return body[n:], nil
 }
@@ -167,33 +181,50 @@ func (p *packets) packet(out, body []byte) ([]byte, error) {
 	if len(body) < fixed {
 		return out, failf("packet block is too short")
 	}
-	iface, length := binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint32(body[12:])
+	number, length := binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint32(body[12:])
 	padded := (int(length) + 3) / 4 * 4
-	if int64(iface) >= int64(len(p.links)) || length > maxBlock || fixed+padded > len(body) {
+	if int64(number) >= int64(len(p.ifaces)) || length > maxBlock || fixed+padded > len(body) {
 		return out, failf("packet block is garbled")
 	}
 	data, options := body[fixed:fixed+int(length)], body[fixed+padded:]
 	if err := p.check(options); err != nil {
 		return out, failf("%w", err)
 	}
-	keep := len(data)
-	if p.payload != PayloadFull {
-		var ok bool
-		c := cutter{payload: p.payload}
-		if keep, ok = c.link(p.links[iface], data); !ok {
-			p.counts[ruleUnparsed]++
-		}
-	}
-	if keep < len(data) {
-		p.counts[rulePayload]++
-	}
-	binary.LittleEndian.PutUint32(body[12:], uint32(keep))
 	head := len(out)
 	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0)
-	out = append(append(out, body[:fixed]...), data[:keep]...)
-	out = append(out, make([]byte, (4-keep%4)%4)...)
-	out = append(out, options...)
-	return closeBlock(out, head, blockPacket), nil
+	out = append(out, body[:fixed]...)
+	start := len(out)
+	if p.names == nil {
+		out = append(out, data[:p.keep(p.ifaces[number].link, data)]...)
+	} else {
+		out = p.pseudonymous(out, p.ifaces[number], data)
+	}
+	binary.LittleEndian.PutUint32(out[start-8:], uint32(len(out)-start))
+	out = append(out, make([]byte, (4-(len(out)-start)%4)%4)...)
+	if p.names == nil {
+		return closeBlock(append(out, options...), head, blockPacket), nil
+	}
+	return p.endBlock(out, head, blockPacket, options)
+}
+
+// keep says how many bytes of a packet stay.
+func (p *packets) keep(link uint16, data []byte) int {
+	if p.payload == PayloadFull {
+		return len(data)
+	}
+	c := cutter{payload: p.payload}
+	keep, ok := c.link(link, data)
+	p.count(ok, keep < len(data))
+	return keep
+}
+
+func (p *packets) count(parsed, cut bool) {
+	if !parsed {
+		p.counts[ruleUnparsed]++
+	}
+	if cut {
+		p.counts[rulePayload]++
+	}
 }
 
 func appendBlock(out []byte, kind uint32, body []byte) []byte {
