@@ -61,6 +61,7 @@ func collectFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "review", Usage: "also write a page that says what is in the bundle, for whoever must approve it, beside it"},
 		&cli.StringFlag{Name: "key", Usage: "sign with this private key `FILE` (default: an own identity, made on first use)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not sign; readers will need --unverified"},
+		timestampFlag(),
 		encryptFlag(),
 		&cli.StringFlag{Name: "max-size", Value: "256MB", Usage: "stop collecting after `SIZE` of data, and seal what there is"},
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "stop collecting after `DURATION` and seal what there is"},
@@ -205,13 +206,17 @@ func collect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	stamper, err := stamperOf(c)
+	if err != nil {
+		return err
+	}
 	terminal := isTerminal(os.Stderr)
 	status := newStatusLine(os.Stderr, terminal)
 	defer status.done()
 	ctx, cancel := context.WithTimeout(c.Context, p.timeout)
 	defer cancel()
 
-	j := &job{plan: p, output: c.String("o"), signer: signer, readers: readers, review: c.Bool("review"), status: status, started: time.Now().UTC()}
+	j := &job{plan: p, output: c.String("o"), signer: signer, stamper: stamper, readers: readers, review: c.Bool("review"), status: status, started: time.Now().UTC()}
 	if j.strict, err = strictFrom(c, p.policy, status.say); err != nil {
 		return err
 	}

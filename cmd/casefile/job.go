@@ -26,6 +26,7 @@ type job struct {
 	plan    *plan
 	output  string // as the user said; empty is a name made from the top folder
 	signer  bundle.Signer
+	stamper *stamper           // nil: no timestamp
 	readers encrypt.Recipients // nil leaves the bundle plain
 	review  bool               // write a review beside the bundle
 	status  *statusLine
@@ -182,6 +183,7 @@ func (j *job) seal(w *bundle.Writer, sink bundleSink, results []collector.Result
 		return nil, err
 	}
 	info := j.info(results)
+	info.Timestamp = j.stamper.timestamp()
 	if j.strict != nil {
 		if err := maskInfo(j.redactor, &info); err != nil {
 			return nil, err
@@ -233,6 +235,9 @@ func (j *job) tell(m *bundle.Manifest, out *output, results []collector.Result) 
 	j.status.done()
 	if out.name != "-" {
 		fmt.Println(out.name)
+	}
+	if err := j.stamper.lacking(out.name); err != nil {
+		return err
 	}
 	if len(lacking) > 0 {
 		return incompletef("done, but incomplete: %d of %d things are missing or partial", len(lacking), len(results))

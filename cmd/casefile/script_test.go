@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut, "tsa": runTSA, "post": post},
 	})
 }
 

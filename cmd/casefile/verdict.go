@@ -21,6 +21,7 @@ type verdict struct {
 	Verified   bool              `json:"verified"` // a trusted key sealed it
 	Checked    string            `json:"checked,omitempty"`
 	Signer     *party            `json:"signer,omitempty"`
+	Timestamp  *stampVerdict     `json:"timestamp,omitempty"`
 	Manifest   *bundle.Manifest  `json:"manifest,omitempty"`
 	Provenance *provenance       `json:"provenance,omitempty"`
 	Approvals  []approvalVerdict `json:"approvals,omitempty"`
@@ -65,6 +66,10 @@ func (v *verdict) read(c *cli.Context, b *opened) error {
 		p := who(b.signer(), b.verified)
 		v.Signer = &p
 	}
+	var err error
+	if v.Timestamp, err = readStamp(c, b); err != nil {
+		return err
+	}
 	approvals, err := b.Approvals(keys)
 	if err != nil {
 		return err
@@ -101,6 +106,9 @@ func (v *verdict) print(w io.Writer) {
 		say("signed by", "%s", v.Signer)
 	default:
 		say("signed by", "%s (not checked)", v.Signer.Fingerprint)
+	}
+	if v.Timestamp != nil {
+		say("timestamp", "%s", v.Timestamp)
 	}
 	v.printAbout(w)
 	say("checked", "%s", v.Checked)

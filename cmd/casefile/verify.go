@@ -24,6 +24,7 @@ func verifyCommand() *cli.Command {
 		ArgsUsage:   "FILE",
 		Description: verifyHelp,
 		Flags: append([]cli.Flag{
+			tsaFlag(),
 			&cli.BoolFlag{Name: "quick", Usage: "only the signature, the manifest and the index, not the data"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT`: text or json (one object, also when it fails)"},
 		}, readFlags()...),

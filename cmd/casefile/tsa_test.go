@@ -1,0 +1,92 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"time"
+
+	"github.com/digitorus/timestamp"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// runTSA starts a timestamp authority at $TSA, its root in tsa.pem and its
+// certificate with the root in chain.pem.
+func runTSA(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: tsa")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	now := time.Now()
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	ts.Check(err)
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root of time"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Time of test"}, KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}}
+	var chain []byte
+	for _, c := range []*x509.Certificate{root, leaf} {
+		der, err := x509.CreateCertificate(rand.Reader, c, root, key.Public(), key)
+		ts.Check(err)
+		parsed, err := x509.ParseCertificate(der)
+		ts.Check(err)
+		*c = *parsed
+		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		chain = append(block, chain...)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("chain.pem"), chain, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("tsa.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), 0o600))
+	tsa := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20)) //nolint:forbidigo // bounded by the LimitReader
+		if err != nil {
+			return
+		}
+		answer, err := stampFor(b, root, leaf, key)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Write(answer) //nolint:errcheck // the client sees it
+	}))
+	ts.Defer(tsa.Close)
+	ts.Setenv("TSA", tsa.URL)
+}
+
+// stampFor answers a query as an authority does.
+func stampFor(query []byte, root, leaf *x509.Certificate, key crypto.Signer) ([]byte, error) {
+	q, err := timestamp.ParseRequest(query)
+	if err != nil {
+		return nil, err
+	}
+	stamp := timestamp.Timestamp{HashAlgorithm: q.HashAlgorithm, HashedMessage: q.HashedMessage, Time: time.Now().UTC().Truncate(time.Second), Nonce: q.Nonce,
+		Policy: asn1.ObjectIdentifier{1, 2, 3}, AddTSACertificate: q.Certificates, Certificates: []*x509.Certificate{root}}
+	return stamp.CreateResponseWithOpts(leaf, key, crypto.SHA256)
+}
+
+// post sends FILE to URL as a timestamp query and writes the answer to OUT.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: post URL FILE OUT")
+	}
+	f, err := os.Open(ts.MkAbs(args[1]))
+	ts.Check(err)
+	defer f.Close()
+	resp, err := http.Post(args[0], "application/timestamp-query", f) //nolint:gosec,noctx // an address of this test
+	ts.Check(err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) //nolint:forbidigo // bounded by the LimitReader
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b, 0o600))
+}
