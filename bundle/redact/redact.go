@@ -97,6 +97,9 @@ func New(p Policy, o Options) (*Redactor, error) {
 	if !isPayload(o.Payload) {
 		return nil, fmt.Errorf("unknown payload policy %q: use none, default or full", o.Payload)
 	}
+	if p == PolicyStrict && o.Payload == PayloadFull {
+		return nil, errors.New("redaction policy strict cannot keep the payload of packets, for which there are no pseudonyms: use payload none or default")
+	}
 	mapper, err := newMapper(p, o)
 	if err != nil {
 		return nil, err
