@@ -100,8 +100,11 @@ const (
 type Mapper struct {
 	v4, v6 pan
 	tokens *issuer
-	names  map[string]Kind
+	dict   dictionary
 	used   ledger
+
+	suffixes   map[string]suffix
+	isOrdinary func(name []byte) bool
 
 	seen4 cache
 	mu6   sync.Mutex
@@ -117,11 +120,8 @@ func New(key Key, names []Name) (*Mapper, error) {
 	if len(names) > MaxNames {
 		return nil, fmt.Errorf("%d names are more than the %d that a dictionary may hold", len(names), MaxNames)
 	}
-	m := &Mapper{names: map[string]Kind{}, seen6: map[[16]byte][16]byte{}}
-	m.used.values, m.used.tokens = map[string]string{}, map[string]string{}
-	for _, n := range names {
-		m.names[n.Value] = n.Kind
-	}
+	m := &Mapper{seen6: map[[16]byte][16]byte{}}
+	m.used.values, m.used.tails = map[string]string{}, map[string][tokenLength]byte{}
 	var err error
 	if m.tokens, err = newIssuer(key.derive("name"), key.derive("check")); err != nil {
 		return nil, err
@@ -132,6 +132,7 @@ func New(key Key, names []Name) (*Mapper, error) {
 	if m.v6, err = newPAN(key.derive("ipv6"), specialV6()); err != nil {
 		return nil, err
 	}
+	m.build(names)
 	return m, nil
 }
 

@@ -1,0 +1,244 @@
+package pseudonym
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"sync/atomic"
+)
+
+// dictionary finds known names in text, the longest first, in one pass: a trie
+// whose edges are words of letters and digits, each with the few bytes that
+// stand between it and the word before. The edges lie in one hash table.
+type dictionary struct {
+	nodes   []trieNode
+	entries []*entry
+	table   []uint32 // of nodes, 0 is empty
+	roots   []uint64 // a filter: bits of the hashes of first words
+	text    []byte   // edges, in lower case
+	whole   map[string]int32
+}
+
+type trieNode struct {
+	parent uint32
+	at     uint32 // of the edge in text
+	size   uint8
+	entry  int32 // -1 without
+}
+
+// entry is what a name becomes.
+type entry struct {
+	value, token string   // a token and what it stands for, if it has one of its own
+	with         []string // another token and value, of a node in the name
+	as           string   // what stands in the place of the name
+	kind         Kind
+	mark         mark
+	context      context
+	used         atomic.Bool
+}
+
+// mark says how a name is treated.
+type mark uint8
+
+const (
+	keepMark     mark = 1 << iota // stays as it is
+	ordinaryMark                  // stays in free text
+)
+
+const (
+	maxGap  = 8   // bytes between two words of a name
+	maxWord = 200 // bytes of an edge
+)
+
+// edges cuts a name into words with what stands before each; nil if it has not
+// the form of a name.
+func edges(name []byte) [][]byte {
+	var all [][]byte
+	for i := 0; i < len(name); {
+		j := i
+		for j < len(name) && class[name[j]]&alnum == 0 {
+			j++
+		}
+		gap := j - i
+		for j < len(name) && class[name[j]]&alnum != 0 {
+			j++
+		}
+		if j-i == gap || gap > maxGap || j-i > maxWord || len(all) == 0 && gap > 0 {
+			return nil
+		}
+		all = append(all, name[i:j])
+		i = j
+	}
+	return all
+}
+
+// prepare sizes the table for names of so many words in all.
+func (d *dictionary) prepare(names, words int) {
+	size := 64
+	for size < 2*words+2 {
+		size *= 2
+	}
+	bits := 1 << 12
+	for bits < 16*names {
+		bits *= 2
+	}
+	*d = dictionary{table: make([]uint32, size), roots: make([]uint64, bits/64), nodes: make([]trieNode, 1, words+1), whole: make(map[string]int32, names)}
+	d.nodes[0].entry = -1
+}
+
+// insert adds a name, in lower case, whose entry is e. It must have edges.
+func (d *dictionary) insert(name []byte, e int32) {
+	parent := uint32(0)
+	for i, edge := range edges(name) {
+		h := hashWord(edge)
+		if i == 0 {
+			b := h >> 20 & uint64(len(d.roots)*64-1)
+			d.roots[b/64] |= 1 << (b % 64)
+		}
+		node, slot := d.child(parent, edge, h)
+		if node == 0 {
+			node = uint32(len(d.nodes))
+			d.nodes = append(d.nodes, trieNode{parent: parent, at: uint32(len(d.text)), size: uint8(len(edge)), entry: -1})
+			d.text = append(d.text, edge...)
+			d.table[slot] = node
+		}
+		parent = node
+	}
+	d.nodes[parent].entry = e
+}
+
+// child finds the node below parent, or the slot for it.
+func (d *dictionary) child(parent uint32, edge []byte, h uint64) (node uint32, slot uint64) {
+	mask := uint64(len(d.table) - 1)
+	for slot = (h ^ uint64(parent)*0x9e3779b97f4a7c15) >> 24 & mask; ; slot = (slot + 1) & mask {
+		node = d.table[slot]
+		if node == 0 {
+			return 0, slot
+		}
+		n := &d.nodes[node]
+		if n.parent == parent && int(n.size) == len(edge) && equalLower(d.text[n.at:int(n.at)+len(edge)], edge) {
+			return node, slot
+		}
+	}
+}
+
+// equalLower compares lower, which is in lower case, with b of the same length.
+func equalLower(lower, b []byte) bool {
+	for i, c := range b {
+		if lower[i] != c && (c < 'A' || c > 'Z' || lower[i] != c|0x20) {
+			return false
+		}
+	}
+	return true
+}
+
+// hashWord hashes the first and last eight bytes and the length, whatever the
+// case of letters.
+func hashWord(b []byte) uint64 {
+	const fold = 0x2020202020202020
+	var first, last uint64
+	n := len(b)
+	if n >= 8 {
+		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
+	} else {
+		for i, c := range b {
+			first |= uint64(c) << (8 * i)
+		}
+	}
+	h := (first|fold)*0x9e3779b97f4a7c15 ^ (last|fold)*0xc2b2ae3d27d4eb4f ^ uint64(n)*0x165667b19e3779f9
+	h ^= h >> 29
+	return h * 0xbf58476d1ce4e5b9
+}
+
+// find returns the longest name that begins with the word src[i:j], and where
+// it ends.
+func (d *dictionary) find(src []byte, i, j int) (*entry, int) {
+	h := hashWord(src[i:j])
+	b := h >> 20 & uint64(len(d.roots)*64-1)
+	if d.roots[b/64]>>(b%64)&1 == 0 {
+		return nil, i
+	}
+	node, _ := d.child(0, src[i:j], h)
+	found, end := int32(-1), i
+	for node != 0 {
+		if e := d.nodes[node].entry; e >= 0 {
+			found, end = e, j
+		}
+		from := j
+		for j < len(src) && class[src[j]]&alnum == 0 && j-from < maxGap {
+			j++
+		}
+		for j < len(src) && class[src[j]]&alnum != 0 {
+			j++
+		}
+		if j == from || j-from > maxWord || class[src[j-1]]&alnum == 0 {
+			break
+		}
+		node, _ = d.child(node, src[from:j], hashWord(src[from:j]))
+	}
+	if found < 0 {
+		return nil, i
+	}
+	return d.entries[found], end
+}
+
+// exact returns the entry of a value that is a name as a whole.
+func (d *dictionary) exact(value []byte) *entry {
+	if len(value) == 0 || len(value) > maxNameLength {
+		return nil
+	}
+	e, ok := d.whole[string(value)]
+	if !ok {
+		var buf [maxNameLength]byte
+		lower := appendLower(buf[:0], value)
+		if bytes.Equal(lower, value) {
+			return nil
+		}
+		if e, ok = d.whole[string(lower)]; !ok {
+			return nil
+		}
+	}
+	return d.entries[e]
+}
+
+func appendLower(dst, b []byte) []byte {
+	for _, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// rank orders kinds: of two that a value has, the lower counts.
+func rank(k Kind) int {
+	return slices.Index([]Kind{KindNode, KindNamespace, KindHost, KindUser, KindObject, KindID}, k)
+}
+
+// distinct returns names in lower case, each once with its first kind, ordered
+// by length, so that owners come before what they own.
+func distinct(names []Name) []Name {
+	kinds := make(map[string]Kind, len(names))
+	for _, n := range names {
+		value := string(appendLower(nil, bytes.Trim([]byte(n.Value), ". \t\r\n")))
+		if value == "" || len(value) > maxNameLength || rank(n.Kind) < 0 {
+			continue
+		}
+		if k, ok := kinds[value]; !ok || rank(n.Kind) < rank(k) {
+			kinds[value] = n.Kind
+		}
+	}
+	all := make([]Name, 0, len(kinds))
+	for value, kind := range kinds {
+		all = append(all, Name{kind, value})
+	}
+	slices.SortFunc(all, func(a, b Name) int {
+		if c := len(a.Value) - len(b.Value); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Value, b.Value)
+	})
+	return all
+}
