@@ -19,7 +19,7 @@ func assigned(b []byte, at, end int) (int, int) {
 		start--
 	}
 	stop := skip(b[:min(len(b), end+longestName)], end, isWordByte)
-	if harmlessTail(b[end:stop]) {
+	if harmlessTail(b[end:stop]) || isReference(b[start:stop]) {
 		return -1, stop
 	}
 	name := b[start:at]
@@ -44,6 +44,9 @@ func assigned(b []byte, at, end int) (int, int) {
 	if hasFold(b[at:], "pwd") && from < len(b) && b[from] == '/' {
 		return -1, stop // the working directory
 	}
+	if sep == ':' && (isSource(b[start:stop]) && from < len(b) && b[from] >= '0' && b[from] <= '9' || isMessage(b, from)) {
+		return -1, stop
+	}
 	line := sep == ':' && startsLine(b, start)
 	if line && from < len(b) && (b[from] == '|' || b[from] == '>') {
 		return block(b, start, from)
@@ -62,7 +65,7 @@ func harmlessTails() []string {
 		"duration", "timeout", "expiry", "expiration", "expires", "expiresat", "expirationtimestamp", "count", "length", "size", "version",
 		"url", "uri", "endpoint", "policy", "class", "provider", "store", "controller", "review", "reviews", "request", "requests",
 		"mount", "mounts", "lookup", "audience", "audiences", "issuer", "format", "enabled", "disabled", "required", "generation", "rotation",
-		"namespace", "selector", "resource", "keyref", "less", "manager", "informer", "cache", "cleaner", "bootstrapper", "authenticated",
+		"namespace", "selector", "resource", "keyref", "ordkey", "less", "manager", "informer", "cache", "cleaner", "bootstrapper", "authenticated",
 		"webhook", "ization", "izer"}
 }
 
@@ -261,7 +264,7 @@ func isClosing(c byte) bool {
 // or a reference that is resolved elsewhere.
 func harmlessValue(v []byte) bool {
 	switch strings.ToLower(string(v[:min(len(v), 12)])) {
-	case "", "true", "false", "null", "nil", "none", "{", "map[", "undefined", "%s", "%v", "%q":
+	case "", "true", "false", "null", "nil", "none", "{", "map[", "undefined", "%s", "%v", "%q", "yes", "no", "void":
 		return true
 	}
 	if len(v) < 4 || v[0] != '$' {

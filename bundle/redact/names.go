@@ -19,7 +19,50 @@ func (s *scanner) secretName(name []byte) bool {
 
 // partOfName is the usual test of a name with a keyword in it.
 func partOfName(name []byte, _, end int) bool {
-	return !harmlessTail(name[end:]) && !isPlace(name[end:])
+	return !harmlessTail(name[end:]) && !isPlace(name[end:]) && !isReference(name)
+}
+
+// isReference says whether a name that ends in secret is that of an object's
+// name: existingSecret, imagePullSecret.
+func isReference(name []byte) bool {
+	lower := strings.ToLower(string(name[max(0, len(name)-32):]))
+	for _, end := range []string{"existingsecret", "existing-secret", "existing_secret", "credentialssecret", "credentialsecret", "pullsecret", "tlssecret", "certsecret", "casecret", "secretprovider"} {
+		if strings.HasSuffix(lower, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// isSource says whether a name is that of a file of source code, as it stands
+// before a line's number.
+func isSource(name []byte) bool {
+	for _, ext := range []string{".go", ".java", ".kt", ".scala", ".py", ".js", ".ts", ".tsx", ".rs", ".rb", ".c", ".cc", ".cpp", ".h", ".cs", ".php", ".ex"} {
+		if bytes.HasSuffix(name, []byte(ext)) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMessage says whether what follows a colon at b[i] is a sentence or a
+// structure, which has names of its own: "token: token has expired".
+func isMessage(b []byte, i int) bool {
+	const longest = 16
+	word := skip(b[:min(len(b), i+longest)], i, isLetter)
+	if i < len(b) && b[i] == '{' {
+		name := skip(b[:min(len(b), i+longestName)], i+1, isWordByte)
+		return name > i+1 && name < len(b) && b[name] == ':'
+	}
+	if word == i || word >= len(b) || b[word] != ' ' {
+		return false
+	}
+	switch strings.ToLower(string(b[i:word])) {
+	case "the", "a", "an", "token", "tokens", "secret", "secrets", "password", "credential", "credentials", "invalid", "missing", "failed", "unable", "cannot",
+		"could", "error", "not", "no", "unexpected", "unauthorized", "expired", "context", "open", "dial", "rpc", "failure", "must", "may", "should":
+		return true
+	}
+	return false
 }
 
 // isPlace says whether what follows a keyword shows that the name is a path or
