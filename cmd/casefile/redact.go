@@ -164,7 +164,9 @@ func keeper(globs []string, b *opened) (func(string) bool, error) {
 	var list []glob
 	var paths []string
 	for _, f := range b.Files() {
-		paths = append(paths, f.Path)
+		if b.Manifest().Origin == nil || !strings.HasPrefix(f.Path, "origin/") { // the proof always goes along
+			paths = append(paths, f.Path)
+		}
 	}
 	for _, text := range globs {
 		g, err := newGlob(text)
