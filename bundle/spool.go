@@ -2,9 +2,7 @@ package bundle
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -24,7 +22,7 @@ type frame struct {
 	sum    digest
 	ready  chan struct{} // closed when packed and sum are there
 
-	file   *os.File
+	file   *spoolFile
 	at     int64
 	length int
 }
@@ -35,11 +33,7 @@ func (f *frame) bytes() ([]byte, error) {
 	if f.file == nil {
 		return f.packed, nil
 	}
-	b := make([]byte, f.length)
-	if _, err := f.file.ReadAt(b, f.at); err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	return b, nil
+	return f.file.read(f.at, f.length)
 }
 
 // packer compresses frames in a small pool of workers.
@@ -86,15 +80,15 @@ func (p *packer) start(raw []byte) *frame {
 }
 
 // spool keeps the frames of one entry until its size is known: some in memory,
-// the rest in an unlinked file. It holds redacted, compressed bytes only.
+// the rest in an unlinked, encrypted file. It holds redacted, compressed bytes
+// only.
 type spool struct {
 	dir    string
 	frames []*frame
 	placed int   // frames that have been counted
 	memory int   // bytes of them in memory
 	end    int64 // of the file
-	file   *os.File
-	linked bool // the system cannot unlink an open file
+	file   *spoolFile
 }
 
 // add appends a frame and finds a place for the one before it, which had time
@@ -118,24 +112,17 @@ func (s *spool) place() error {
 		return nil
 	}
 	if s.file == nil {
-		if err := s.open(); err != nil {
+		var err error
+		if s.file, err = newSpoolFile(s.dir); err != nil {
 			return err
 		}
 	}
-	if _, err := s.file.WriteAt(f.packed, s.end); err != nil {
-		return fmt.Errorf("spool: %w", err)
+	next, err := s.file.write(f.packed, s.end)
+	if err != nil {
+		return err
 	}
 	f.file, f.at, f.packed = s.file, s.end, nil
-	s.end += int64(f.length)
-	return nil
-}
-
-func (s *spool) open() error {
-	f, err := os.CreateTemp(s.dir, "casefile-spool-*")
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	s.file, s.linked = f, os.Remove(f.Name()) != nil
+	s.end = next
 	return nil
 }
 
@@ -144,10 +131,7 @@ func (s *spool) close() {
 	if s == nil || s.file == nil {
 		return
 	}
-	s.file.Close()
-	if s.linked {
-		_ = os.Remove(s.file.Name())
-	}
+	_ = s.file.close() // what was in it is written or given up
 	s.file = nil
 }
 
