@@ -307,10 +307,10 @@ func isPseudonymOf(m *pseudonym.Mapper, token, value string) bool {
 		mapped := m.MAC([6]byte(mac))
 		return strings.EqualFold(token, net.HardwareAddr(mapped[:]).String())
 	}
-	kind, _, _ := strings.Cut(token, "-")
-	switch k := pseudonym.Kind(kind); k {
+	kind, tail, _ := strings.Cut(token, "-")
+	switch pseudonym.Kind(kind) {
 	case pseudonym.KindNode, pseudonym.KindNamespace, pseudonym.KindHost, pseudonym.KindUser, pseudonym.KindObject, pseudonym.KindID:
-		return m.Token(k, value) == token
+		return "obj-"+tail == string(m.Name(nil, pseudonym.KindObject, []byte(value))) // the kind is no part of the hash
 	}
 	return false
 }
