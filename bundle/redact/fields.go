@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 )
@@ -44,4 +45,96 @@ func (p *packField) compile() ([]fieldRule, error) {
 		}
 	}
 	return rules, nil
+}
+
+// fieldTable is the field rules by kind.
+type fieldTable struct {
+	byKind map[string][]*fieldRule
+	any    []*fieldRule
+}
+
+func newFieldTable(rules []fieldRule) *fieldTable {
+	t := &fieldTable{byKind: map[string][]*fieldRule{}}
+	for i, r := range rules {
+		if r.kind == "*" {
+			t.any = append(t.any, &rules[i])
+		} else {
+			t.byKind[r.kind] = append(t.byKind[r.kind], &rules[i])
+		}
+	}
+	return t
+}
+
+// fieldState is a rule and how much of its path lies above.
+type fieldState struct {
+	rule *fieldRule
+	at   int
+}
+
+// begin gives the rules for an object of a type, at its top.
+func (t *fieldTable) begin(api, kind []byte) []fieldState {
+	var states []fieldState
+	group, _, found := bytes.Cut(api, []byte("/"))
+	if !found {
+		group = []byte("core")
+	}
+	for _, rules := range [][]*fieldRule{t.byKind[string(kind)], t.any} {
+		for _, r := range rules {
+			if r.group == "*" || r.group == string(group) {
+				states = append(states, fieldState{r, 0})
+			}
+		}
+	}
+	return states
+}
+
+// descend goes down to a member. It returns the rules that go on below, and the
+// one that ends there, nil if none does; one that masks comes before one that
+// keeps.
+func descend(states []fieldState, name []byte) (below []fieldState, hit *fieldRule) {
+	for _, s := range states {
+		path := s.rule.path[s.at:]
+		if path[0] == anyNames {
+			below = append(below, s)
+			path = path[1:]
+			s.at++
+		}
+		switch {
+		case len(path) > 0 && path[0] != "*" && path[0] != string(name):
+		case len(path) > 1:
+			below = append(below, fieldState{s.rule, s.at + 1})
+		case hit == nil || hit.keep:
+			hit = s.rule
+		}
+	}
+	return below, hit
+}
+
+// typeMeta is what an object says about its type, as it stands there.
+type typeMeta struct{ api, kind []byte }
+
+// fields gives the field rules that hold for the members of an object: those
+// from above, and those for its own type. A type that is said only after other
+// members is known on the next walk.
+func (o *objectWalk) fields() []fieldState {
+	if o.begun {
+		return o.active
+	}
+	meta := o.meta
+	if late, ok := o.late[o.start]; ok {
+		meta = late
+	}
+	if meta.api == nil || meta.kind == nil {
+		o.passed = true
+		return o.active
+	}
+	o.begun = true
+	if own := o.scanner.table.begin(meta.api, meta.kind); len(own) > 0 {
+		if o.passed {
+			o.late[o.start] = typeMeta{bytes.Clone(meta.api), bytes.Clone(meta.kind)}
+			o.again = true
+		}
+		o.active = append(own, o.active...)
+	}
+	return o.active
 }

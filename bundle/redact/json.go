@@ -34,6 +34,7 @@ type walker struct {
 	depth int
 	found counts         // in this value
 	known map[int]object // Secrets and ConfigMaps by where they begin
+	late  map[int]typeMeta
 	again bool
 
 	keys  map[string]key
@@ -81,7 +82,7 @@ func startsJSON(s []byte) bool {
 }
 
 func newWalker(s *scanner, hint string, c counts) *walker {
-	return &walker{scanner: s, counts: c, hint: hint, found: counts{}, known: map[int]object{}, keys: map[string]key{}}
+	return &walker{scanner: s, counts: c, hint: hint, found: counts{}, known: map[int]object{}, late: map[int]typeMeta{}, keys: map[string]key{}}
 }
 
 // object is what an object says about itself.
@@ -95,11 +96,14 @@ type place struct {
 	kind   string     // of an object that does not say so itself
 	secret bool       // in the metadata of a Secret
 	args   *arguments // the strings before, in an array
+	keep   bool       // the rules for text apply, names say nothing
+	active []fieldState
 }
 
 // append appends in redacted; in must be one JSON value.
 func (w *walker) append(out, in []byte) ([]byte, error) {
 	clear(w.known)
+	clear(w.late)
 	for pass := 0; ; pass++ {
 		if pass == maxPasses {
 			return out, errDeep

@@ -11,6 +11,9 @@ type objectWalk struct {
 	place
 	start int
 
+	meta          typeMeta // as far as it has been said
+	passed, begun bool     // a member other than these; the rules for the type
+
 	// name: DB_PASSWORD, value: x
 	secretName       bool
 	valueAt, valueTo int // of the string in out
@@ -33,7 +36,8 @@ func (w *walker) object(p place) (object, error) {
 	if err := w.members('{', '}', func() (bool, error) { return o.member(known, &said) }); err != nil {
 		return said, err
 	}
-	if o.secretName && o.valueTo > 0 {
+	o.fields() // for a type that came last
+	if o.secretName && o.valueTo > 0 && !o.keep {
 		o.maskPair()
 	}
 	full := object{kindOf(said.kind, known.kind), said.namespace, said.name}
@@ -73,6 +77,9 @@ func (o *objectWalk) member(known object, said *object) (bool, error) {
 		return false, o.stepOver(rule)
 	}
 	from, start := len(o.out), o.i
+	if string(name) != "apiVersion" && string(name) != "kind" {
+		o.fields()
+	}
 	child, err := o.value(o.childPlace(name, key, known))
 	if err != nil {
 		return false, err
@@ -116,9 +123,17 @@ func (o *objectWalk) stepOver(rule string) error {
 // childPlace says where the value of a member stands.
 func (o *objectWalk) childPlace(name []byte, key key, known object) place {
 	first := o.peek()
-	child := place{rule: o.rule, secret: known.kind == kindSecret && string(name) == "metadata"}
+	child := place{rule: o.rule, secret: known.kind == kindSecret && string(name) == "metadata", keep: o.keep}
+	var hit *fieldRule
+	if len(o.active) > 0 {
+		child.active, hit = descend(o.active, name)
+	}
 	switch {
 	case o.rule != "":
+	case hit != nil && !hit.keep:
+		child.rule = hit.rule
+	case o.keep || hit != nil:
+		child.keep = true
 	case o.env && string(name) != "name" && string(name) != "valueFrom":
 		child.rule = ruleEnv
 	case first == '[' && key.env:
@@ -149,7 +164,10 @@ func (o *objectWalk) learn(name []byte, raw []byte, child object, said *object) 
 		return string(unescape(nil, raw[1:len(raw)-1]))
 	}
 	switch string(name) {
+	case "apiVersion":
+		o.meta.api = inside(raw)
 	case "kind":
+		o.meta.kind = inside(raw)
 		said.kind = kindOf(said.kind, text())
 	case "namespace":
 		said.namespace = text()
@@ -161,6 +179,17 @@ func (o *objectWalk) learn(name []byte, raw []byte, child object, said *object) 
 	case "metadata":
 		said.namespace, said.name = child.namespace, child.name
 	}
+}
+
+// inside is what stands between the quotes of a string, empty for other values.
+func inside(raw []byte) []byte {
+	if len(raw) < 2 || raw[0] != '"' {
+		return []byte{}
+	}
+	if raw = raw[1 : len(raw)-1]; bytes.IndexByte(raw, '\\') >= 0 {
+		return unescape(nil, raw)
+	}
+	return raw
 }
 
 // maskPair masks the value that was found beside the name of a secret.

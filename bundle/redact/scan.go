@@ -49,6 +49,7 @@ type scanner struct {
 	words  *words
 	rules  []rule
 	fields []fieldRule
+	table  *fieldTable
 	owner  []uint16 // keyword → rule
 	names  map[string]bool
 }
@@ -80,6 +81,7 @@ func newScanner(extra Rules, masks ...string) *scanner {
 		s.names[name] = true
 	}
 	s.words = newWords(keys)
+	s.table = newFieldTable(s.fields)
 	return s
 }
 
