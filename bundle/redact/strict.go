@@ -55,19 +55,18 @@ func (r *Redactor) strict(name string, s step, c counts) step {
 	if r.mapper == nil || name == SummaryPath || path.Ext(name) == ".pcapng" && strings.HasPrefix(name, "captures/") {
 		return s
 	}
-	return &strictText{inner: s, mapper: r.mapper, counts: c}
+	switch path.Ext(name) {
+	case ".json", ".ndjson", ".jsonl":
+		return newStrictJSON(s, r.mapper, c)
+	}
+	return &strictText{inner: s, mapper: r.mapper, counts: c, columns: columnsOf(name)}
 }
 
-// strictText maps names and addresses in text.
-type strictText struct {
-	inner  step
-	mapper *pseudonym.Mapper
-	counts counts
-	in     []byte
-}
-
-func (t *strictText) next(out []byte) ([]byte, error) {
-	var err error
-	t.in, err = t.inner.next(t.in[:0])
-	return t.mapper.Text(out, t.in, t.counts), err
+// Text maps the names and addresses in a text that gets into a bundle beside
+// its entries. It stays as it is unless the policy is strict.
+func (r *Redactor) Text(s string) string {
+	if r.mapper == nil {
+		return s
+	}
+	return string(r.mapper.Text(nil, []byte(s), counts{}))
 }

@@ -92,7 +92,7 @@ func (m *Mapper) pseudonymOf(k Kind, value []byte) *entry {
 			return e
 		}
 	}
-	for i := len(value) - 2; i > 0; i-- {
+	for i := len(value) - 2; i > 0 && k == KindObject; i-- {
 		if value[i] != '-' {
 			continue
 		}

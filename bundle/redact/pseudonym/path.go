@@ -73,3 +73,13 @@ func (m *Mapper) place(k Kind, name string) string {
 	}
 	return string(m.Name(nil, k, []byte(name)))
 }
+
+// IsPath says whether a string is of the form of a path of a bundle.
+func (m *Mapper) IsPath(s string) bool {
+	top, _, ok := strings.Cut(s, "/")
+	switch top {
+	case "cluster", "nodes", "captures", "collection":
+		return ok && !strings.ContainsAny(s, " \n\t\"")
+	}
+	return false
+}

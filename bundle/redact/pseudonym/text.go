@@ -36,15 +36,21 @@ func classes() (c [256]uint8) {
 }
 
 // tally counts what was mapped.
-type tally struct{ addresses, macs, names, hosts, users, mails, ambiguous, ids int }
+type tally struct{ addresses, macs, names, hosts, users, mails, ambiguous int }
 
 func (t *tally) add(found map[string]int) {
-	for rule, n := range map[string]int{"ip-address": t.addresses, "mac-address": t.macs, "name": t.names, "host-name": t.hosts,
-		"user-name": t.users, "e-mail": t.mails, "ambiguous-name": t.ambiguous, "machine-id": t.ids} {
+	one := func(rule string, n int) {
 		if n > 0 {
 			found[rule] += n
 		}
 	}
+	one("ip-address", t.addresses)
+	one("mac-address", t.macs)
+	one("name", t.names)
+	one("host-name", t.hosts)
+	one("user-name", t.users)
+	one("e-mail", t.mails)
+	one("ambiguous-name", t.ambiguous)
 }
 
 // scan is one pass over a stretch of text.

@@ -167,6 +167,17 @@ func (m *Mapper) Known(dst, value []byte) (out []byte, ok bool) {
 	return dst, false
 }
 
+// Key returns what the name of a field becomes, if it is a name of the
+// dictionary and no ordinary word.
+func (m *Mapper) Key(name string) (as string, ok bool) {
+	e := m.dict.exact([]byte(name))
+	if e == nil || e.mark != 0 || e.kind == "" {
+		return "", false
+	}
+	m.use(e)
+	return e.as, true
+}
+
 // isWholeToken says whether b is a token of this key, or a generated name whose
 // owner is one.
 func (m *Mapper) isWholeToken(b []byte) bool {
