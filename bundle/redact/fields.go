@@ -16,7 +16,10 @@ type fieldRule struct {
 }
 
 // anyNames in a path stands for any number of names, none as well.
-const anyNames = "**"
+const (
+	anyNames = "**"
+	maxPath  = 32 // names
+)
 
 func (p *packField) compile() ([]fieldRule, error) {
 	if !ruleName(p.Name) {
@@ -36,6 +39,9 @@ func (p *packField) compile() ([]fieldRule, error) {
 	for _, kind := range kinds {
 		for i, path := range append(append([]string(nil), p.Paths...), p.Keep...) {
 			names := strings.Split(path, ".")
+			if len(names) > maxPath || strings.Count(path, anyNames) > 1 {
+				return nil, errors.New("path " + path + " has more than 32 names or more than one ** in it")
+			}
 			for _, n := range names {
 				if n == "" {
 					return nil, errors.New("path " + path + " has an empty name in it")

@@ -24,7 +24,8 @@ func (r Rules) SHA256() string { return r.sum }
 
 // Bounds of a pack.
 const (
-	maxPack         = 1 << 20 // bytes
+	MaxRules = 512 << 10 // bytes of its file
+
 	maxPackRules    = 256
 	maxPackPaths    = 1024
 	maxPattern      = 1 << 10 // bytes
@@ -88,8 +89,8 @@ func LoadRules(data []byte) (Rules, error) {
 }
 
 func parsePack(data []byte) (*packFile, error) {
-	if len(data) > maxPack {
-		return nil, fmt.Errorf("%d bytes; at most %d", len(data), maxPack)
+	if len(data) > MaxRules {
+		return nil, fmt.Errorf("%d bytes; at most %d", len(data), MaxRules)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

@@ -80,6 +80,11 @@ func redactorOf(plan agent.Plan) (*redact.Redactor, error) {
 		return nil, err
 	}
 	o := redact.Options{Payload: plan.Payload}
+	if len(plan.Rules) > 0 {
+		if o.Rules, err = redact.LoadRules(plan.Rules); err != nil {
+			return nil, err
+		}
+	}
 	if policy == redact.PolicyStrict {
 		if len(plan.Key) != len(o.Key) {
 			return nil, errors.New("the plan asks for strict redaction without its key")

@@ -15,11 +15,6 @@ func checkFlags() []cli.Flag {
 	}
 }
 
-// rulesFlag is on what redacts.
-func rulesFlag() cli.Flag {
-	return &cli.StringFlag{Name: "redact-rules", Usage: "also mask what the rules in `FILE` say (see bundle/redact/POLICY.md)"}
-}
-
 // checkBundle is bundle redact --check FILE.
 func checkBundle(*cli.Context) error {
 	return errors.New("bundle redact --check is not there yet")

@@ -68,6 +68,7 @@ func collectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "agent-image", Usage: "`IMAGE` of the node agent"},
 		&cli.StringFlag{Name: "agent-namespace", Value: "kube-system", Usage: "`NAMESPACE` for the agents' Jobs"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before Jobs are made on nodes"},
+		rulesFlag(),
 		&cli.StringFlag{Name: "record-streams", Hidden: true, Usage: "also keep each node's raw stream in `DIR` (how samples are made)"},
 	}
 }
@@ -117,6 +118,7 @@ type plan struct {
 	Snaplen    int               `json:"snaplen,omitempty"`
 	Payload    string            `json:"payload"`
 	Redaction  string            `json:"redaction"`
+	RulePack   string            `json:"rulePack,omitempty"` // sha256 of --redact-rules
 	MaxBytes   int64             `json:"maxBytes"`
 	Timeout    string            `json:"timeout"`
 	Labels     map[string]string `json:"labels,omitempty"`
@@ -124,6 +126,7 @@ type plan struct {
 
 	since, interval, duration, timeout time.Duration
 	policy                             redact.Policy
+	pack                               rulePack
 }
 
 // captureRequest is one --capture.
@@ -144,6 +147,10 @@ func planFrom(c *cli.Context) (*plan, error) {
 	if p.policy, err = redact.ParsePolicy(p.Redaction); err != nil {
 		return nil, usagef("--redact: %v", err)
 	}
+	if p.pack, err = rulesFrom(c); err != nil {
+		return nil, err
+	}
+	p.RulePack = p.pack.rules.SHA256()
 	if p.Labels, err = parseLabels(c.StringSlice("label")); err != nil {
 		return nil, err
 	}

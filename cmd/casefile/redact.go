@@ -34,7 +34,7 @@ func redactCommand() *cli.Command {
 		&cli.StringFlag{Name: "o", Usage: "write the new bundle to `FILE`, - is stdout (default: NAME.redacted.tar.zst)"},
 		&cli.StringFlag{Name: "sign-key", Usage: "seal with the private key in `FILE` (default: your own identity)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not seal the new bundle"},
-		encryptFlag(), redactKeyFlag(),
+		encryptFlag(), redactKeyFlag(), rulesFlag(),
 	}
 	return &cli.Command{
 		Name: "redact", Usage: "leave files out, so that the rest still verifies", ArgsUsage: "FILE", Description: redactHelp,
@@ -122,7 +122,7 @@ func deriveOptions(c *cli.Context, b *opened) (o bundle.DeriveOptions, err error
 	switch {
 	case !b.verified && b.signer() != "":
 		return o, usagef("%s sealed it: check that seal with --key or --trust; --unverified is only for a bundle that nobody sealed", b.signer())
-	case !c.IsSet("drop") && !c.IsSet("policy"):
+	case !c.IsSet("drop") && !c.IsSet("policy") && !c.IsSet("redact-rules"):
 		return o, usagef("bundle redact needs to know what to leave out: --drop GLOB, or --policy strict; or look for secrets with --check")
 	case c.IsSet("canary") || c.IsSet("canary-value"):
 		return o, usagef("--canary and --canary-value go with --check")
@@ -147,16 +147,41 @@ func deriveOptions(c *cli.Context, b *opened) (o bundle.DeriveOptions, err error
 // policyOptions sets what the policy that the flags name asks for.
 func policyOptions(c *cli.Context, b *opened, o *bundle.DeriveOptions) (err error) {
 	switch p := c.String("policy"); {
-	case !c.IsSet("policy"):
+	case !c.IsSet("policy") && !c.IsSet("redact-rules"):
 		return nil
-	case p == string(redact.PolicyStandard):
-		o.Redactor, err = redact.New(redact.PolicyStandard, redact.Options{})
+	case p == "" || p == string(redact.PolicyStandard):
+		options, err := ownRules(c, b)
+		if err != nil {
+			return err
+		}
+		o.Redactor, err = redact.New(redact.PolicyStandard, options)
 		return err
 	case p == string(redact.PolicyStrict):
 		return nil // see strictDerive
 	default:
 		return usagef("unknown --policy %q: use standard or strict", p)
 	}
+}
+
+// hideNames leaves in the manifest only what o's redactor lets through.
+func hideNames(m *bundle.Manifest, o *bundle.DeriveOptions) error {
+	r := o.Redactor
+	info := &bundle.Info{Producer: m.Producer, Labels: m.Labels, Note: m.Note, Incident: m.Incident, Redaction: m.Redaction, Recovered: m.Recovered}
+	name := ""
+	if m.Cluster != nil {
+		id, err := maskCluster(r, *m.Cluster)
+		if err != nil {
+			return err
+		}
+		info.Cluster, name = &id, id.Name
+	}
+	o.HideNames, o.Info, o.Top = true, info, topFolder(name, m.Created)
+	return maskInfo(r, info)
+}
+
+// strictRedactor makes the redactor of --policy strict.
+func strictRedactor(*cli.Context, *opened) (*redact.Redactor, []string, error) {
+	return nil, nil, usagef("--policy strict is not there yet")
 }
 
 // keeper says what none of the globs matches; each must match something.

@@ -166,7 +166,7 @@ func kindOf(kind string) pseudonym.Kind {
 // redaction makes the redactor that everything of the run passes. It comes
 // before anything is named.
 func (j *job) redaction(names []cluster.Name) error {
-	o, err := j.strict.options(redact.Options{Payload: j.plan.Payload}, names)
+	o, err := j.strict.options(redact.Options{Payload: j.plan.Payload, Rules: j.plan.pack.rules}, names)
 	if err != nil {
 		return err
 	}

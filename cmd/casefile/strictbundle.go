@@ -45,7 +45,12 @@ func strictDerive(c *cli.Context, b *opened, o *bundle.DeriveOptions) (*strictne
 	if m.Redaction != nil && m.Redaction.Payload == redact.PayloadNone {
 		payload = redact.PayloadNone
 	}
-	options, err := s.options(redact.Options{Payload: payload}, names)
+	own, err := ownRules(c, b)
+	if err != nil {
+		return nil, err
+	}
+	own.Payload = payload
+	options, err := s.options(own, names)
 	if err != nil {
 		return nil, err
 	}

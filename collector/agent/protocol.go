@@ -67,6 +67,8 @@ type Plan struct {
 	Captures    []Capture `json:"captures,omitempty"`
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
 
+	Rules []byte `json:"rules,omitempty"` // the user's own rules of redaction, as their file has them
+
 	// For strict redaction; they go over stdin and nowhere else.
 	Key   []byte              `json:"key,omitempty"`   // of the pseudonyms
 	Names map[string][]string `json:"names,omitempty"` // kind → what the cluster calls its own
