@@ -1,12 +1,15 @@
 package bundle
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // corpus is what a cluster looks like: many small members of a few classes and
@@ -78,14 +81,43 @@ func BenchmarkOneOfMany(b *testing.B) {
 		put(b, w, path(i), ClassNodes, text[i%1000*900:i%1000*900+100+i%1500])
 	}
 	closeWriter(b, w, s)
-	defer reportCPU(b)()
-	for i := 0; b.Loop(); i++ {
-		r := openBytes(b, out.Bytes(), v)
-		if _, err := r.ReadFile(path(i * 7919 % n)); err != nil {
-			b.Fatal(err)
+	b.Run("bundle", func(b *testing.B) {
+		defer reportCPU(b)()
+		for i := 0; b.Loop(); i++ {
+			r := openBytes(b, out.Bytes(), v)
+			if _, err := r.ReadFile(path(i * 7919 % n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(out.Len())/1e6, "MB")
+	})
+	b.Run("tar-zstd-scan", func(b *testing.B) { // what any reader without an index does, unverified
+		defer reportCPU(b)()
+		for i := 0; b.Loop(); i++ {
+			if err := scanTar(out.Bytes(), w.top+"/"+path(i*7919%n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// scanTar looks for one member from the beginning.
+func scanTar(b []byte, name string) error {
+	dec, err := zstd.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	for r := tar.NewReader(dec); ; {
+		h, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if h.Name == name {
+			_, err := io.Copy(io.Discard, r)
+			return err
 		}
 	}
-	b.ReportMetric(float64(out.Len())/1e6, "MB")
 }
 
 func BenchmarkVerify(b *testing.B) {

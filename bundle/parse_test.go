@@ -138,6 +138,7 @@ func TestIndexOrder(t *testing.T) {
 	for _, paths := range [][]string{
 		{"b", "a"}, {"a", "a"}, {"A", "a"}, {"a", "a/b"}, {"a", "a-b", "a/b"}, {"A/x", "a/y"}, {"a/b/c", "A/b/d"},
 		{"x.part0002"}, {"x.part0001", "x.part0003"}, {"x", "x.part0001"}, {"x.part0001.end", "x.part0002"}, {"x.part0001", "x/y"},
+		{"a", "a-b", "a-c", "a.d", "a/b"}, {"a/b", "a/b-c", "a/b-c/d", "a/b.x", "a/b/c"}, {"a/B", "a/b-c", "a/b/c"},
 		{"ſ", "s"}, {"s/x", "ſ"}, {"Ä", "ä"}, {"Ä/x", "ä/y"}, {"manifest.json"},
 	} {
 		if err := readPaths(paths); err == nil {
@@ -145,7 +146,7 @@ func TestIndexOrder(t *testing.T) {
 		}
 	}
 	for _, paths := range [][]string{
-		{"a", "a-b", "b/c", "b/d"}, {"B", "c"}, {"x.part0001", "x.part0001.foo", "x.part0002.end"}, {"x-a", "x.part0001"}, {"ä", "ö"}, {"a/ä/x", "a/ä/y"},
+		{"a", "a-b", "b/c", "b/d"}, {"B", "c"}, {"a", "a-b", "a-c", "a.d", "a0"}, {"a/B", "a/b-c", "a/B-d"}, {"x.part0001", "x.part0001.foo", "x.part0002.end"}, {"x-a", "x.part0001"}, {"ä", "ö"}, {"a/ä/x", "a/ä/y"},
 	} {
 		if err := readPaths(paths); err != nil {
 			t.Errorf("%q: %v", paths, err)
@@ -153,17 +154,27 @@ func TestIndexOrder(t *testing.T) {
 	}
 }
 
-// readPaths does with paths what readIndex does with entries.
+// readPaths reads an index of these paths, cut into texts in every way: what
+// lies at a border must be seen as what does not.
 func readPaths(paths []string) error {
-	r := &Reader{starts: []int64{0}}
-	for _, p := range paths {
-		e := entry{path: p}
-		if err := e.checkName(); err != nil {
-			return err
+	var first error
+	for cuts := range 1 << (len(paths) - 1) {
+		texts := []string{""}
+		for i, p := range paths {
+			if i > 0 && cuts>>(i-1)&1 == 1 {
+				texts = append(texts, "")
+			}
+			texts[len(texts)-1] += string(appendFile(nil, file{path: p}))
 		}
-		r.entries = append(r.entries, e)
+		r := &Reader{manifest: &Manifest{Index: IndexCommitment{Files: len(paths)}}}
+		err := r.parseParts(texts, 0)
+		if cuts == 0 {
+			first = err
+		} else if (err == nil) != (first == nil) {
+			return fmt.Errorf("in one text: %w, in %d: %w", first, len(texts), err)
+		}
 	}
-	return r.checkEntries()
+	return first
 }
 
 func TestProvenance(t *testing.T) {

@@ -2,11 +2,14 @@ package bundle
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -16,17 +19,18 @@ import (
 // relative, slash-separated, UTF-8 in normal form C, within the limits, and
 // harmless on every common file system.
 func checkPath(p string) error {
-	_, err := scanPath(p)
+	_, err := scanPath(p, 0)
 	return err
 }
 
-// scanPath is checkPath and says whether p is ASCII.
-func scanPath(p string) (ascii bool, err error) {
+// scanPath is checkPath and says whether p is ASCII. The elements that end
+// before from were checked before and are ASCII.
+func scanPath(p string, from int) (ascii bool, err error) {
 	if len(p) == 0 || len(p) > MaxPath {
 		return false, fmt.Errorf("%w: %d bytes long", ErrPath, len(p))
 	}
 	ascii = true
-	for begin, depth := 0, 1; begin <= len(p); depth++ {
+	for begin, depth := from, 1+strings.Count(p[:from], "/"); begin <= len(p); depth++ {
 		end := begin
 		for end < len(p) && p[end] != '/' {
 			end++
@@ -103,6 +107,11 @@ func invisible(r rune) bool {
 
 // device finds the names that Windows gives to devices, with any extension.
 func device(e string) bool {
+	switch lower(e[0]) {
+	case 'a', 'c', 'l', 'n', 'p':
+	default:
+		return false
+	}
 	n := 0
 	for n < len(e) && n < 16 && e[n] != '.' {
 		n++
@@ -253,6 +262,21 @@ func lower(c byte) byte {
 		c += 'a' - 'A'
 	}
 	return c
+}
+
+// common is the length of the common prefix of a and b.
+func common(a, b string) int {
+	n := min(len(a), len(b))
+	x, y := unsafe.Slice(unsafe.StringData(a), n), unsafe.Slice(unsafe.StringData(b), n) // only read
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if d := binary.LittleEndian.Uint64(x[i:]) ^ binary.LittleEndian.Uint64(y[i:]); d != 0 {
+			return i + bits.TrailingZeros64(d)/8
+		}
+	}
+	for ; i < n && x[i] == y[i]; i++ {
+	}
+	return i
 }
 
 // foldCommon is the length of the common prefix of a and b, ASCII case aside.
