@@ -214,9 +214,15 @@ func (t told) Collect(_ context.Context, out *collector.Output) error {
 // maskCluster redacts who a cluster is. A name that strict redaction does not
 // take for one, and that not every cluster has, becomes "cluster".
 func maskCluster(r *redact.Redactor, id bundle.Cluster) (bundle.Cluster, error) {
-	name, err := maskText(r, id.Name)
-	if err != nil {
-		return id, err
+	var err error
+	name := id.Name
+	if strings.Contains(name, "/") {
+		if name, err = maskText(r, name); err != nil {
+			return id, err
+		}
+	} else {
+		const place = "cluster/logs/default/" // where a name stands that may be an ordinary word
+		name = strings.TrimPrefix(r.Path(place+name), place)
 	}
 	if name == id.Name && !commonCluster(name) {
 		name = "cluster"
