@@ -239,6 +239,9 @@ func (d *deriver) info() Info {
 	if d.o.Info != nil {
 		info = *d.o.Info
 	}
+	if d.o.Redactor != nil && info.Redaction != nil {
+		info.Redaction = &Redaction{Policy: d.o.Redactor.Summary().Policy, Payload: info.Redaction.Payload}
+	}
 	info.Completeness, info.Origin = d.results, d.origin
 	return info
 }

@@ -21,17 +21,24 @@ func speaksOfOthers(path string) bool {
 // copyOwn takes over what the collection says about itself, without what it
 // says about entries that are gone; its results last, when all is known.
 func (d *deriver) copyOwn() error {
-	var results []node
+	var results, summary []node
 	for _, n := range d.own {
-		if n.path == resultsPath {
+		switch {
+		case n.path == resultsPath:
 			results = append(results, n)
+			continue
+		case n.path == redact.SummaryPath && d.o.Redactor != nil:
+			summary = append(summary, n)
 			continue
 		}
 		if err := d.copyCut(n); err != nil {
 			return err
 		}
 	}
-	return d.copyResults(results)
+	if err := d.copyResults(results); err != nil || len(summary) == 0 {
+		return err
+	}
+	return d.copySummary(summary[0])
 }
 
 // copyCut takes over one entry, without what it says about entries that are gone.
@@ -70,6 +77,8 @@ func (d *deriver) cut(n node) ([]byte, error) {
 		return nil, err
 	}
 	switch {
+	case len(d.gone) == 0:
+		return b, nil
 	case n.path == redact.SummaryPath:
 		return d.cutSummary(b), nil
 	case strings.HasPrefix(n.path, capturesDir) && strings.HasSuffix(n.path, "/capture.json"):
@@ -146,6 +155,53 @@ func (d *deriver) cutSummary(b []byte) []byte {
 		return nil
 	}
 	return b
+}
+
+// copySummary adds what was redacted now to collection/redaction.json, and
+// calls the entries in it by their new names.
+func (d *deriver) copySummary(n node) error {
+	b, err := d.cut(n)
+	if err != nil {
+		return err
+	}
+	var s redact.Summary
+	if json.Unmarshal(b, &s) != nil {
+		d.result.Dropped = append(d.result.Dropped, n.path)
+		return nil
+	}
+	now := d.o.Redactor.Summary()
+	all := redact.Summary{Policy: now.Policy, Payload: s.Payload, Pack: now.Pack, Rules: map[string]int{}, Paths: map[string]map[string]int{}, PathsOmitted: s.PathsOmitted + now.PathsOmitted}
+	if all.Pack == "" {
+		all.Pack = s.Pack
+	}
+	for i, part := range []redact.Summary{s, now} {
+		for rule, n := range part.Rules {
+			all.Rules[rule] += n
+		}
+		for path, rules := range part.Paths {
+			if i == 0 {
+				path = d.o.Redactor.Path(path)
+			}
+			if all.Paths[path] == nil {
+				all.Paths[path] = map[string]int{}
+			}
+			for rule, n := range rules {
+				all.Paths[path][rule] += n
+			}
+		}
+	}
+	was, err := canonical(s)
+	if err != nil {
+		return err
+	}
+	text, err := canonical(all)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(was, text) {
+		return d.copyCut(n)
+	}
+	return d.replace(n, append(text, '\n'))
 }
 
 // cutCapture takes the points out of a capture.json of which no packets are
