@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 
@@ -20,11 +22,15 @@ func keygenCommand() *cli.Command {
 The password comes from ` + passwordVariable + ` (may be empty) or is asked for.
 Sign with collect --key PREFIX.key; give PREFIX.pub to whom shall check.
 
+A key that is held elsewhere is named NAME://KEY: the program sigstore-kms-NAME signs with
+it, and keygen --public-of NAME://KEY writes its PREFIX.pub.
+
 With --age it writes PREFIX.age, an age identity that opens bundles, not encrypted, and
 PREFIX.age.pub, the recipient to hand out, which it also prints. Encrypt with
 collect --encrypt-to PREFIX.age.pub; read with --identity PREFIX.age.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Value: "casefile", Usage: "write `PREFIX`.key and PREFIX.pub"},
+			&cli.StringFlag{Name: "public-of", Usage: "make no key: only write the public half of `KEY`, a file or NAME://KEY"},
 			&cli.BoolFlag{Name: "age", Usage: "a key to encrypt for: PREFIX.age and PREFIX.age.pub"},
 			&cli.BoolFlag{Name: "pq", Usage: "with --age: one that also holds against quantum computers (ML-KEM-768 and X25519)"},
 		},
@@ -37,6 +43,10 @@ func keygen(c *cli.Context) error {
 		return usagef("keygen takes no arguments; name the files with -o PREFIX")
 	}
 	switch {
+	case c.IsSet("public-of") && (c.Bool("age") || c.Bool("pq")):
+		return usagef("--public-of is about a key that signs: it does not go with --age")
+	case c.IsSet("public-of"):
+		return writePublic(c)
 	case c.Bool("age"):
 		return keygenAge(c)
 	case c.Bool("pq"):
@@ -59,6 +69,30 @@ func keygen(c *cli.Context) error {
 		return err
 	}
 	fmt.Printf("%s.key\n%s.pub\n", prefix, prefix)
+	fmt.Fprintf(os.Stderr, "fingerprint %s\n", fingerprint)
+	return nil
+}
+
+// writePublic writes the public half of a key that is there.
+func writePublic(c *cli.Context) error {
+	s, err := signerFrom(c.Context, c.String("public-of"))
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKIXPublicKey(s.Public())
+	if err != nil {
+		return err
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	name := c.String("o") + ".pub"
+	if err := writeNew(name, public, 0o644); err != nil {
+		return fmt.Errorf("%w; choose another -o PREFIX", err)
+	}
+	fingerprint, err := bundle.FingerprintPEM(public)
+	if err != nil {
+		return err
+	}
+	fmt.Println(name)
 	fmt.Fprintf(os.Stderr, "fingerprint %s\n", fingerprint)
 	return nil
 }

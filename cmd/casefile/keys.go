@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/casefile-io/casefile/bundle"
+	"github.com/casefile-io/casefile/bundle/kms"
 )
 
 // passwordVariable opens an encrypted key where there is no terminal.
@@ -28,8 +30,16 @@ func configDir() (string, error) {
 	return filepath.Join(dir, "casefile"), nil
 }
 
-// signerFrom loads the private key in file.
-func signerFrom(file string) (bundle.Signer, error) {
+// signerFrom loads the private key in file, or asks the key management service
+// that NAME://KEY stands for.
+func signerFrom(ctx context.Context, file string) (bundle.Signer, error) {
+	if kms.IsReference(file) {
+		s, err := kms.Load(ctx, file)
+		if err != nil { // not s, which would be a nil *Signer in the interface
+			return nil, err
+		}
+		return s, nil
+	}
 	b, err := readCapped(file, maxKeyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing key: %w", err)
@@ -142,7 +152,7 @@ func signerOf(c *cli.Context) (bundle.Signer, error) {
 		return nil, nil
 	}
 	if c.IsSet("key") { // empty, as an unset variable makes it, is a mistake: no other key steps in
-		return signerFrom(c.String("key"))
+		return signerFrom(c.Context, c.String("key"))
 	}
 	s, public, created, err := identity()
 	if err != nil || !created {

@@ -10,7 +10,7 @@ import (
 // reader's, and sign something of their own: --sign-key, or the own identity.
 func resealer(c *cli.Context) (bundle.Signer, error) {
 	if c.IsSet("sign-key") { // empty is a mistake: no other key steps in
-		return signerFrom(c.String("sign-key"))
+		return signerFrom(c.Context, c.String("sign-key"))
 	}
 	s, _, _, err := identity()
 	return s, err

@@ -33,17 +33,23 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal("make build: ", err)
 	}
-	cache := goCache(t)
+	cache, modules := goEnv(t, "GOCACHE"), goEnv(t, "GOMODCACHE")
+	project, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("CASEFILE", bin)
+			e.Setenv("PROJECT", project)
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "home", ".config"))
 			e.Setenv("KUBECONFIG", "")
 			e.Setenv("GOCACHE", cache) // for scripts that build a module
+			e.Setenv("GOMODCACHE", modules)
 			e.Setenv("GOFLAGS", "")
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o755)
 		},
@@ -57,8 +63,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func goCache(t *testing.T) string {
-	out, err := exec.Command("go", "env", "GOCACHE").Output()
+func goEnv(t *testing.T, name string) string {
+	out, err := exec.Command("go", "env", name).Output()
 	if err != nil {
 		t.Fatal("go env: ", err)
 	}
