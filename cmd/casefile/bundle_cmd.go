@@ -88,13 +88,17 @@ func bundleList(c *cli.Context) error {
 		return err
 	}
 	defer b.Close()
+	origin, err := b.Origin(nil)
+	if err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, f := range b.Files() {
 		if ok, _ := path.Match(glob, f.Path); glob != "" && !ok && !strings.HasPrefix(f.Path, strings.TrimSuffix(glob, "/")+"/") {
 			continue
 		}
 		if c.Bool("l") {
-			fmt.Fprintf(w, "%d\t  %s\n", f.Size, f.Path)
+			fmt.Fprintf(w, "%d\t  %s%s\n", f.Size, f.Path, originMark(origin, f.Path))
 		} else {
 			fmt.Fprintln(w, f.Path) // without a tab it goes through as it is
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"github.com/casefile-io/casefile/bundle"
@@ -43,4 +44,12 @@ func (v *originVerdict) print(w io.Writer) {
 	}
 	sayer(w)("origin", "%d of %d files are as %s sealed them%s; %d altered, %d added; that bundle had %d",
 		v.Kept, v.Kept+v.Altered+v.Added, v.By, when, v.Altered, v.Added, v.Leaves)
+}
+
+// originMark tells, in a listing, the files that a redaction changed or made.
+func originMark(o *bundle.OriginReport, path string) string {
+	if o == nil || o.Original(path) || strings.HasPrefix(path, "origin/") {
+		return ""
+	}
+	return "  (not as sealed first)"
 }
