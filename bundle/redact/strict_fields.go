@@ -45,7 +45,7 @@ func fieldAction(name string, of role) action {
 		return asText
 	case "namespace", "podNamespace", "targetNamespace", "sourceNamespace", "namespaces":
 		return asNamespace
-	case "nodeName", "node", "nominatedNodeName", "nodes", "nodeNames", "reportingInstance", "holderIdentity":
+	case "nodeName", "node", "nominatedNodeName", "nodes", "nodeNames":
 		return asNode
 	case "host", "hosts", "hostname", "hostnames", "hostName", "externalName", "dnsName", "dnsNames", "searches", "domain", "fqdn", "address",
 		"commonName", "serverName", "sni", "nameservers", "registry":

@@ -268,6 +268,11 @@ func (p *jsonPass) act(dst, s []byte, a action) []byte {
 	case form != nameForm:
 	case a == asNamespace && bytes.IndexByte(s, '.') < 0:
 		return p.count(m.Name(dst, pseudonym.KindNamespace, s), n, s, "name")
+	case a >= asNode && a <= asUser && m.Ordinary(s):
+		if out, ok := m.Known(dst, s); ok {
+			return p.count(out, n, s, "name")
+		}
+		return append(dst, s...)
 	case a == asNode:
 		return p.count(m.Name(dst, pseudonym.KindNode, s), n, s, "name")
 	case a == asHost:

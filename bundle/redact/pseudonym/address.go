@@ -90,9 +90,10 @@ func (p *pan) keep(a *[16]byte, bits int) int {
 	return n
 }
 
-// walk maps a, of which bits count, and its inverse back when back is true.
-func (p *pan) walk(a [16]byte, bits int, back bool) [16]byte {
-	n := p.keep(&a, bits)
+// walk maps the bits of a from one number to another, or turns them back. The
+// bits before them must be those of the value, not of its pseudonym.
+func (p *pan) walk(a [16]byte, from, bits int, back bool) [16]byte {
+	n := max(p.keep(&a, bits), from)
 	in := p.pad
 	out := a
 	var enc [16]byte
@@ -119,35 +120,51 @@ func setBit(a *[16]byte, i int, b byte) {
 	a[i/8] = a[i/8]&^mask | b<<(7-i%8)
 }
 
-// cache remembers IPv4 addresses without a lock: a slot holds the address in
-// its upper and the pseudonym in its lower half. 0.0.0.0 is its own.
-type cache [1 << 13]atomic.Uint64
+const cacheBits = 15
 
-func (c *cache) slot(a uint32) *atomic.Uint64 { return &c[a*2654435761>>(32-13)] }
+// cache remembers 32-bit values without a lock: a slot holds the value in its
+// upper and what it becomes in its lower half. Zero becomes zero.
+type cache [1 << cacheBits]atomic.Uint64
+
+func (c *cache) get(n uint32) (v uint32, ok bool) {
+	slot := c[n*2654435761>>(32-cacheBits)].Load()
+	return uint32(slot), uint32(slot>>32) == n //nolint:gosec // the lower half
+}
+
+func (c *cache) put(n, v uint32) { c[n*2654435761>>(32-cacheBits)].Store(uint64(n)<<32 | uint64(v)) }
 
 // IPv4 maps an address.
 func (m *Mapper) IPv4(a [4]byte) [4]byte {
 	n := binary.BigEndian.Uint32(a[:])
-	slot := m.seen4.slot(n)
-	v := slot.Load()
-	if uint32(v>>32) != n || v == 0 {
-		v = uint64(n)<<32 | uint64(m.walk4(n, false))
-		slot.Store(v)
+	v, ok := m.seen4.get(n)
+	if !ok {
+		v = m.forward4(n)
+		m.seen4.put(n, v)
 	}
-	binary.BigEndian.PutUint32(a[:], uint32(v))
+	binary.BigEndian.PutUint32(a[:], v)
 	return a
+}
+
+// forward4 maps an address by what its first 24 bits become, which many share.
+func (m *Mapper) forward4(n uint32) uint32 {
+	net, ok := m.nets4.get(n >> 8)
+	if !ok {
+		net = m.walk4(n&^255, 0, 24, false) >> 8
+		m.nets4.put(n>>8, net)
+	}
+	return net<<8 | m.walk4(n, 24, 32, false)&255
 }
 
 // IPv4Back is the inverse of [Mapper.IPv4].
 func (m *Mapper) IPv4Back(a [4]byte) [4]byte {
-	binary.BigEndian.PutUint32(a[:], m.walk4(binary.BigEndian.Uint32(a[:]), true))
+	binary.BigEndian.PutUint32(a[:], m.walk4(binary.BigEndian.Uint32(a[:]), 0, 32, true))
 	return a
 }
 
-func (m *Mapper) walk4(n uint32, back bool) uint32 {
+func (m *Mapper) walk4(n uint32, from, bits int, back bool) uint32 {
 	var wide [16]byte
 	binary.BigEndian.PutUint32(wide[:], n)
-	wide = m.v4.walk(wide, 32, back)
+	wide = m.v4.walk(wide, from, bits, back)
 	return binary.BigEndian.Uint32(wide[:])
 }
 
@@ -165,7 +182,7 @@ func (m *Mapper) IPv6(a [16]byte) [16]byte {
 	if ok {
 		return out
 	}
-	out = m.v6.walk(a, 128, false)
+	out = m.v6.walk(a, 0, 128, false)
 	m.mu6.Lock()
 	defer m.mu6.Unlock()
 	if len(m.seen6) >= maxSeen6 {
@@ -184,7 +201,7 @@ func (m *Mapper) IPv6Back(a [16]byte) [16]byte {
 		copy(a[12:], inner[:])
 		return a
 	}
-	return m.v6.walk(a, 128, true)
+	return m.v6.walk(a, 0, 128, true)
 }
 
 func innerV4(a *[16]byte) (inner [4]byte, ok bool) {

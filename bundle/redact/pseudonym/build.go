@@ -8,8 +8,7 @@ import (
 
 // build fills the dictionary.
 func (m *Mapper) build(names []Name) {
-	v := newVocabulary()
-	m.suffixes, m.isOrdinary = v.suffixes, v.ordinary
+	m.words = newVocabulary()
 	names = withShortNames(names)
 	all := distinct(names)
 	words := 0
@@ -106,7 +105,7 @@ func (m *Mapper) pseudonymOf(k Kind, value []byte) *entry {
 		}
 	}
 	e := m.own(k, value)
-	if m.isOrdinary(value) {
+	if m.words.ordinary(value) {
 		e.mark = ordinaryMark
 	}
 	return e

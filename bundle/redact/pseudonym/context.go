@@ -94,7 +94,7 @@ func (s *scan) host(i, j int, words bool) int {
 		return 0
 	}
 	single := bytes.IndexByte(name, '.') < 0
-	if single && (s.m.isWholeToken(name) || len(name) >= 32 || words && s.m.isOrdinary(appendLower(nil, name)) && s.m.dict.exact(name) == nil) {
+	if single && (s.m.isWholeToken(name) || len(name) >= 32 || words && s.m.words.ordinary(appendLower(nil, name)) && s.m.dict.exact(name) == nil) {
 		return 0
 	}
 	before := len(s.dst)
@@ -154,27 +154,26 @@ func (s *scan) domains(j int) int {
 // dotted looks at the mail address or the host that begins with src[i:j].
 func (s *scan) dotted(i, j int) int {
 	src := s.src
-	if i >= s.mailEnd && !s.back {
-		end := j
-		for end < len(src) && class[src[end]]&inMail != 0 {
-			end++
-		}
-		s.mailEnd = end
-		if end+1 < len(src) && src[end] == '@' && end-i <= 64 {
-			if to := s.mail(i, end); to > 0 {
-				return to
-			}
-		}
-	}
-	if i < s.chunkEnd || src[j] != '.' && src[j] != '-' {
+	if i < s.chunkEnd && i < s.mailEnd {
 		return 0
 	}
 	end, dots := j, 0
-	for end < len(src) && (class[src[end]]&alnum != 0 || src[end] == '-' || src[end] == '.' && src[end-1] != '.') {
-		if src[end] == '.' {
+	for end < len(src) {
+		if c := src[end]; class[c]&alnum == 0 && c != '-' {
+			if c != '.' || src[end-1] == '.' {
+				break
+			}
 			dots++
 		}
 		end++
+	}
+	if end < len(src) && i >= s.mailEnd && !s.back && (src[end] == '@' || class[src[end]]&inMail != 0) {
+		if to := s.mailFrom(i, end); to > 0 {
+			return to
+		}
+	}
+	if i < s.chunkEnd {
+		return 0
 	}
 	s.chunkEnd = end
 	for end > i && (src[end-1] == '.' || src[end-1] == '-') {
@@ -204,6 +203,18 @@ func (s *scan) dotted(i, j int) int {
 		return to
 	}
 	return end
+}
+
+// mailFrom maps the mail address that begins at src[i] and goes on at end.
+func (s *scan) mailFrom(i, end int) int {
+	for end < len(s.src) && class[s.src[end]]&inMail != 0 {
+		end++
+	}
+	s.mailEnd = end
+	if end+1 < len(s.src) && s.src[end] == '@' && end-i <= 64 {
+		return s.mail(i, end)
+	}
+	return 0
 }
 
 // fileStem returns what a certificate or a configuration for a host is called

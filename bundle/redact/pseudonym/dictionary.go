@@ -14,9 +14,11 @@ import (
 type dictionary struct {
 	nodes   []trieNode
 	entries []*entry
-	table   []uint32 // of nodes, 0 is empty
-	roots   []uint64 // a filter: bits of the hashes of first words
-	text    []byte   // edges, in lower case
+	table   []uint32    // of nodes, 0 is empty
+	roots   []uint64    // a filter: bits of the hashes of first words
+	sizes   [256]uint32 // another: bits of the lengths of first words, by their first byte
+	number  bool        // some name begins with a number
+	text    []byte      // edges, in lower case
 	whole   map[string]int32
 }
 
@@ -93,6 +95,9 @@ func (d *dictionary) insert(name []byte, e int32) {
 	for i, edge := range edges(name) {
 		h := hashWord(edge)
 		if i == 0 {
+			d.sizes[edge[0]] |= 1 << min(len(edge), 31)
+			d.sizes[edge[0]&^0x20] = d.sizes[edge[0]]
+			d.number = d.number || len(bytes.Trim(edge, "0123456789")) == 0
 			b := h >> 20 & uint64(len(d.roots)*64-1)
 			d.roots[b/64] |= 1 << (b % 64)
 		}
@@ -136,27 +141,43 @@ func equalLower(lower, b []byte) bool {
 // hashWord hashes the first and last eight bytes and the length, whatever the
 // case of letters.
 func hashWord(b []byte) uint64 {
-	const fold = 0x2020202020202020
-	var first, last uint64
-	n := len(b)
-	if n >= 8 {
-		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
-	} else {
-		for i, c := range b {
-			first |= uint64(c) << (8 * i)
-		}
+	if len(b) >= 8 {
+		return mixWord(binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:]), len(b))
 	}
-	h := (first|fold)*0x9e3779b97f4a7c15 ^ (last|fold)*0xc2b2ae3d27d4eb4f ^ uint64(n)*0x165667b19e3779f9
+	var first uint64
+	for i, c := range b {
+		first |= uint64(c) << (8 * i)
+	}
+	return mixWord(first, 0, len(b))
+}
+
+func mixWord(first, last uint64, n int) uint64 {
+	const fold = 0x2020202020202020
+	h := (first|fold)*0x9e3779b97f4a7c15 ^ (last|fold)*0xc2b2ae3d27d4eb4f ^ uint64(n)*0x165667b19e3779f9 //nolint:gosec // a length
 	h ^= h >> 29
 	return h * 0xbf58476d1ce4e5b9
+}
+
+// begins says whether a name may begin with the word src[i:j].
+func (d *dictionary) begins(src []byte, i, j int) (h uint64, ok bool) {
+	n := j - i
+	if d.sizes[src[i]]>>min(n, 31)&1 == 0 {
+		return 0, false
+	}
+	if n < 8 && i+8 <= len(src) {
+		h = mixWord(binary.LittleEndian.Uint64(src[i:])&(1<<(8*n)-1), 0, n)
+	} else {
+		h = hashWord(src[i:j])
+	}
+	b := h >> 20 & uint64(len(d.roots)*64-1)
+	return h, d.roots[b/64]>>(b%64)&1 != 0
 }
 
 // find returns the longest name that begins with the word src[i:j], and where
 // it ends.
 func (d *dictionary) find(src []byte, i, j int) (*entry, int) {
-	h := hashWord(src[i:j])
-	b := h >> 20 & uint64(len(d.roots)*64-1)
-	if d.roots[b/64]>>(b%64)&1 == 0 {
+	h, ok := d.begins(src, i, j)
+	if !ok {
 		return nil, i
 	}
 	node, _ := d.child(0, src[i:j], h)

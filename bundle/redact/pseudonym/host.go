@@ -64,7 +64,7 @@ func (m *Mapper) appendAddr(dst []byte, a netip.Addr) []byte {
 func (m *Mapper) suffixOf(lower []byte) (int, suffix) {
 	trimmed := bytes.TrimRight(lower, ".")
 	for i := 0; i < len(trimmed); {
-		if kind := m.suffixes[string(trimmed[i:])]; kind != 0 && (i > 0 || bytes.IndexByte(trimmed, '.') >= 0 || kind == public) {
+		if kind := m.words.suffixes[string(trimmed[i:])]; kind != 0 && (i > 0 || bytes.IndexByte(trimmed, '.') >= 0 || kind == public) {
 			return i, kind
 		}
 		dot := bytes.IndexByte(trimmed[i:], '.')
@@ -122,8 +122,8 @@ func parseQuadPrefix(name []byte) (a [4]byte, n int) {
 		if dot <= 0 || dot > 3 {
 			return a, 0
 		}
-		v, err := strconv.ParseUint(string(name[i:i+dot]), 10, 8)
-		if err != nil {
+		v := octet(name[i : i+dot])
+		if v < 0 {
 			return a, 0
 		}
 		a[k] = byte(v)
@@ -138,6 +138,21 @@ func (m *Mapper) looksLikeHost(name []byte) bool {
 	if len(name) > maxNameLength || len(name) < 4 {
 		return false
 	}
+	return m.endsAsHost(name) && m.isHost(name)
+}
+
+// endsAsHost says whether the last label of a name is in the list of suffixes.
+func (m *Mapper) endsAsHost(name []byte) bool {
+	const longest = 16
+	last := name[bytes.LastIndexByte(name, '.')+1:]
+	if len(last) > longest || len(last) < 2 || class[last[0]]&digit != 0 {
+		return false
+	}
+	var buf [longest]byte
+	return m.words.suffixes[string(appendLower(buf[:0], last))] != 0
+}
+
+func (m *Mapper) isHost(name []byte) bool {
 	var buf [maxNameLength]byte
 	lower := appendLower(buf[:0], name)
 	if bytes.HasSuffix(lower, []byte(".arpa")) {
@@ -154,7 +169,7 @@ func (m *Mapper) looksLikeHost(name []byte) bool {
 	mixed := !bytes.Equal(lower, name) && !bytes.Equal(bytes.ToUpper(name), name)
 	labels, ordinary := 0, 0
 	for l := range bytes.SplitSeq(bytes.TrimRight(lower[:end], "."), []byte(".")) {
-		if labels++; m.isOrdinary(l) {
+		if labels++; m.words.ordinary(l) {
 			ordinary++
 		}
 		if labels == 1 && (string(l) == "com" || string(l) == "org" || string(l) == "io" || string(l) == "net") {
@@ -183,8 +198,8 @@ func (m *Mapper) reverse(dst, name []byte, back bool) ([]byte, bool) {
 		}
 		var a [4]byte
 		for i, l := range labels {
-			v, err := strconv.ParseUint(string(l), 10, 8)
-			if err != nil {
+			v := octet(l)
+			if v < 0 {
 				return dst, false
 			}
 			a[len(labels)-1-i] = byte(v)
@@ -248,8 +263,8 @@ func (m *Mapper) dashed(dst, l []byte, back bool) ([]byte, bool) {
 		if i < len(digits) && digits[i] != '-' {
 			continue
 		}
-		v, err := strconv.ParseUint(string(digits[at:i]), 10, 8)
-		if n == 4 || err != nil || i-at > 1 && digits[at] == '0' {
+		v := octet(digits[at:i])
+		if n == 4 || v < 0 {
 			return dst, false
 		}
 		a[n] = byte(v)
@@ -271,4 +286,19 @@ func (m *Mapper) dashed(dst, l []byte, back bool) ([]byte, bool) {
 		dst = strconv.AppendUint(dst, uint64(b), 10)
 	}
 	return dst, true
+}
+
+// octet reads a number of an address, -1 if it is none.
+func octet(b []byte) int {
+	v := 0
+	for _, c := range b {
+		if class[c]&digit == 0 {
+			return -1
+		}
+		v = 10*v + int(c-'0')
+	}
+	if len(b) == 0 || len(b) > 3 || len(b) > 1 && b[0] == '0' || v > 255 {
+		return -1
+	}
+	return v
 }

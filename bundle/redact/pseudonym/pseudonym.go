@@ -103,10 +103,10 @@ type Mapper struct {
 	dict   dictionary
 	used   ledger
 
-	suffixes   map[string]suffix
-	isOrdinary func(name []byte) bool
+	words vocabulary
 
-	seen4 cache
+	seen4 cache // addresses
+	nets4 cache // and their first 24 bits
 	mu6   sync.Mutex
 	seen6 map[[16]byte][16]byte
 }

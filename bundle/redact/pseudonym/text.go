@@ -136,7 +136,7 @@ func (s *scan) word(i, j int, c uint8) int {
 			}
 		}
 	}
-	if s.back {
+	if s.back || c&(letter|hexLetter) == 0 && !s.m.dict.number {
 		return j
 	}
 	if e, end := s.m.dict.find(s.src, i, j); e != nil {

@@ -167,6 +167,12 @@ func (m *Mapper) Known(dst, value []byte) (out []byte, ok bool) {
 	return dst, false
 }
 
+// Ordinary says whether a value is an ordinary word.
+func (m *Mapper) Ordinary(value []byte) bool {
+	var buf [maxNameLength]byte
+	return len(value) <= maxNameLength && m.words.ordinary(appendLower(buf[:0], value))
+}
+
 // Key returns what the name of a field becomes, if it is a name of the
 // dictionary and no ordinary word.
 func (m *Mapper) Key(name string) (as string, ok bool) {

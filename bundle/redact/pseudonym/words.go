@@ -27,6 +27,14 @@ func wellKnown() []string {
 		kube-router kube-multus-ds antrea-agent antrea-controller weave-net aws-node azure-cni ebs-csi-node ebs-csi-controller
 		metrics-server kube-state-metrics node-exporter local-path-provisioner istio-system istio-proxy istiod linkerd-proxy ingress-nginx-controller ingress-nginx kubernetes-dashboard
 		kube-root-ca.crt extension-apiserver-authentication kubeadm-config kubelet-config cluster-info cluster-admin kubernetes-admin kube-api-access
+		attachdetach-controller bootstrap-signer certificate-controller cloud-provider clusterrole-aggregation-controller cronjob-controller daemon-set-controller
+		deployment-controller device-taint-eviction-controller disruption-controller endpoint-controller endpointslice-controller endpointslicemirroring-controller
+		ephemeral-volume-controller expand-controller generic-garbage-collector horizontal-pod-autoscaler job-controller leader-election-controller
+		legacy-service-account-token-cleaner kube-apiserver-legacy-service-account-token-tracking kube-apiserver-kubelet-client namespace-controller node-controller
+		persistent-volume-binder pod-garbage-collector pv-protection-controller pvc-protection-controller replicaset-controller replication-controller
+		resource-claim-controller resourcequota-controller root-ca-cert-publisher route-controller selinux-warning-controller service-account-controller
+		service-cidrs-controller service-controller statefulset-controller token-cleaner ttl-after-finished-controller ttl-controller
+		validatingadmissionpolicy-status-controller volumeattributesclass-protection-controller storage-version-migrator-controller
 		root nobody anonymous unauthenticated git`)
 }
 
