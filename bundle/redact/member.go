@@ -14,6 +14,7 @@ type members struct {
 	src    *bufio.Reader
 	counts counts
 	mask   []byte // not yet given out
+	inside func(plain io.Reader)
 }
 
 const (
@@ -24,7 +25,9 @@ const (
 )
 
 func newMembers(src io.Reader, c counts) *members {
-	return &members{src: bufio.NewReaderSize(src, textWindow), counts: c}
+	return &members{src: bufio.NewReaderSize(src, textWindow), counts: c, inside: func(plain io.Reader) {
+		_, _ = io.Copy(io.Discard, plain) // damaged data is dropped as far as it goes
+	}}
 }
 
 func (m *members) Read(p []byte) (int, error) {
@@ -67,7 +70,7 @@ func (m *members) member() error {
 	src := &sourceError{src: m.src}
 	if z, err := gzip.NewReader(src); err == nil {
 		z.Multistream(false)
-		_, _ = io.Copy(io.Discard, io.LimitReader(z, maxMember)) //nolint:errcheck // damaged data is dropped as far as it goes
+		m.inside(io.LimitReader(z, maxMember))
 	}
 	m.counts[ruleCompressed]++
 	m.mask = appendMask(nil, ruleCompressed)

@@ -52,6 +52,7 @@ type scanner struct {
 	table  *fieldTable
 	owner  []uint16 // keyword → rule
 	names  map[string]bool
+	blind  bool // to shapes of tokens
 }
 
 // newScanner knows the rules of this package and those of extra, and takes the
@@ -94,7 +95,9 @@ func (s *scanner) scan(b []byte, spans []span) []span {
 // scanInto is scan for what was decoded on the way to b, too.
 func (s *scanner) scanInto(b []byte, spans []span, e effort) []span {
 	spans = s.keywords(b, spans)
-	spans = shapes(b, spans)
+	if !s.blind {
+		spans = shapes(b, spans)
+	}
 	spans = s.runs(b, spans, e)
 	spans = s.escapes(b, spans, e)
 	return merge(spans)
