@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/casefile-io/casefile/bundle"
 )
 
 func bundleCommand() *cli.Command {
@@ -88,9 +90,11 @@ func bundleList(c *cli.Context) error {
 		return err
 	}
 	defer b.Close()
-	origin, err := b.Origin(nil)
-	if err != nil {
-		return err
+	var origin *bundle.OriginReport
+	if c.Bool("l") {
+		if origin, err = b.Origin(nil); err != nil {
+			return err
+		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, f := range b.Files() {
