@@ -69,7 +69,7 @@ func TestStrictDemo(t *testing.T) {
 		return r.run(nil, append([]string{"analyze", "--format", "json", file}, flags...)...)
 	}
 	want := outcomes(t, analyze("standard.tar.zst", "--key", "casefile-demo.pub"))
-	if len(want) < 30 || !slices.ContainsFunc(want, func(s string) bool { return strings.HasPrefix(s, "finding ") }) {
+	if len(want) < 15 || !slices.ContainsFunc(want, func(s string) bool { return strings.HasPrefix(s, "finding ") }) {
 		t.Fatalf("the demo says little: %v", want)
 	}
 	r.run(nil, "bundle", "redact", "--policy", "strict", "-o", "later.tar.zst", "--key", "casefile-demo.pub", "standard.tar.zst")
@@ -161,6 +161,9 @@ func secretsOf(t *testing.T, r *bundle.Reader) map[string][]byte {
 		for _, key := range []string{"podIP", "hostIP"} {
 			if ip, err := netip(status[key]); err == nil {
 				secrets[ip.String()] = ip
+				if len(ip) == 4 { // as in proc/net/tcp
+					secrets[fmt.Sprintf("%02X%02X%02X%02X", ip[3], ip[2], ip[1], ip[0])] = nil
+				}
 			}
 		}
 	})
@@ -170,6 +173,10 @@ func secretsOf(t *testing.T, r *bundle.Reader) map[string][]byte {
 			secrets[mac.String()] = mac
 		}
 	})
+	lines("cluster/resources/core/v1/pods/cf-demo.ndjson", name)
+	if len(secrets) < 30 {
+		t.Fatalf("only %d secrets are known: %v", len(secrets), secrets)
+	}
 	return secrets
 }
 
