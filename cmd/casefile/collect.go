@@ -59,7 +59,7 @@ func collectFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "label", Usage: "put `KEY=VALUE` into the manifest, may be repeated"},
 		&cli.StringFlag{Name: "note", Usage: "put `TEXT` into the manifest"},
 		&cli.BoolFlag{Name: "review", Usage: "also write a page that says what is in the bundle, for whoever must approve it, beside it"},
-		&cli.StringFlag{Name: "key", Usage: "sign with this private key `FILE` (default: an own identity, made on first use)"},
+		&cli.StringFlag{Name: "key", Usage: "sign with the private key in `FILE`, or held elsewhere as NAME://KEY (default: an own identity, made on first use)"},
 		&cli.BoolFlag{Name: "no-sign", Usage: "do not sign; readers will need --unverified"},
 		timestampFlag(),
 		encryptFlag(),
