@@ -68,7 +68,7 @@ func newTSA(dir string) (*httptest.Server, error) {
 	err = errors.Join(os.WriteFile(filepath.Join(dir, "chain.pem"), chain, 0o600),
 		os.WriteFile(filepath.Join(dir, "tsa.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), 0o600))
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20)) //nolint:forbidigo // bounded by the LimitReader
+		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		if err != nil {
 			return
 		}
@@ -77,7 +77,7 @@ func newTSA(dir string) (*httptest.Server, error) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		w.Write(answer) //nolint:errcheck // the client sees it
+		w.Write(answer)
 	})), err
 }
 
@@ -144,10 +144,10 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	f, err := os.Open(ts.MkAbs(args[1]))
 	ts.Check(err)
 	defer f.Close()
-	resp, err := http.Post(args[0], "application/timestamp-query", f) //nolint:gosec,noctx // an address of this test
+	resp, err := http.Post(args[0], "application/timestamp-query", f)
 	ts.Check(err)
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) //nolint:forbidigo // bounded by the LimitReader
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b, 0o600))
 }
