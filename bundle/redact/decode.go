@@ -11,7 +11,7 @@ import (
 // masked as a whole.
 const (
 	maxDecode   = 5       // encodings in each other
-	maxInflate  = 4 << 20 // bytes out of compressed data, in one scan
+	maxInflate  = 1 << 20 // bytes out of compressed data, in one scan
 	minRun      = 24      // characters of base64 that are looked at
 	minWrapped  = 40      // in a line of base64 that goes on in the next
 	minPrinted  = 4       // groups of base64 in a row that decode to text, at least
@@ -22,7 +22,7 @@ const (
 // effort is what a scan has spent on decoding.
 type effort struct {
 	depth    int
-	inflated int
+	inflated *int // bytes; nil when none were
 }
 
 // runs looks into base64: stretches of its characters, also over lines, that
@@ -46,6 +46,9 @@ func (s *scanner) runs(b []byte, spans []span, e effort) []span {
 			continue
 		}
 		run, end := joined(b, from, to)
+		if e.inflated == nil && compressedAt(run) >= 0 {
+			e.inflated = new(int)
+		}
 		if rule := s.inside(run, e, end == len(b)); rule != "" {
 			for end < len(b) && b[end] == '=' {
 				end++
@@ -211,14 +214,14 @@ func compressedAt(run []byte) int {
 // insideGzip gives the rule by which compressed data is masked. What cannot be
 // looked into to its end is.
 func (s *scanner) insideGzip(data []byte, e effort, cut bool) string {
-	if e.depth >= maxDecode || e.inflated >= maxInflate || cut {
+	if e.depth >= maxDecode || *e.inflated >= maxInflate || cut {
 		return ruleCompressed
 	}
-	plain, err := inflate(bytes.NewReader(data), maxInflate-e.inflated)
+	plain, err := inflate(bytes.NewReader(data), maxInflate-*e.inflated)
+	*e.inflated += len(plain)
 	if err != nil {
 		return ruleCompressed
 	}
-	e.inflated += len(plain)
 	if s.holds(plain, e) {
 		return ruleEncoded
 	}

@@ -24,7 +24,9 @@ func (s *scanner) escapes(b []byte, spans []span, e effort) []span {
 		inner []span
 		u     unescaped
 	)
-	e.depth++
+	if e.depth++; e.inflated == nil && next.after(b, 0) < len(b) {
+		e.inflated = new(int)
+	}
 	done := 0
 	for i := 0; ; {
 		at := next.after(b, i)
@@ -35,8 +37,10 @@ func (s *scanner) escapes(b []byte, spans []span, e effort) []span {
 		low += bytes.LastIndexByte(b[low:at], '\n') + 1
 		high := min(lineEnd(b, at), at+escapeAfter)
 		u.read(b[low:high])
-		inner = s.scanInto(u.plain, inner[:0], e)
-		spans = u.original(b, low, high, inner, spans)
+		if len(u.plain) < high-low {
+			inner = s.scanInto(u.plain, inner[:0], e)
+			spans = u.original(b, low, high, inner, spans)
+		}
 		if min(next.percent, next.query) < high && bytes.IndexByte(u.plain, '+') >= 0 { // in URLs, a blank
 			inner = s.scanInto(bytes.ReplaceAll(u.plain, []byte{'+'}, []byte{' '}), inner[:0], e)
 			spans = u.original(b, low, high, inner, spans)
@@ -55,7 +59,7 @@ type nextEscape struct{ percent, slash, amp, query int }
 // after returns where the next escape from b[i] on is, len(b) if nowhere.
 func (n *nextEscape) after(b []byte, i int) int {
 	find := func(at *int, c byte) {
-		for *at < i || *at < len(b) && escapeLengthAt(b, *at) == 0 {
+		for *at < i || *at < len(b) && escapeLengthAt(b, *at) == 0 && !isQuery(b, *at) {
 			from := max(i, *at+1)
 			if from > len(b) {
 				from = len(b)
@@ -93,12 +97,18 @@ func escapeLengthAt(b []byte, i int) int {
 	case b[i] == '&':
 		n, _ := entity(b[i:])
 		return n
-	case b[i] == '?' && isLoose(b[i+1]): // has its blanks as plus signs
-		if bytes.IndexByte(b[i:skip(b[:min(len(b), i+escapeBefore)], i, isLoose)], '+') >= 0 {
-			return 1
-		}
 	}
 	return 0
+}
+
+// isQuery says whether the query of a URL begins at b[i] that has plus signs
+// for blanks.
+func isQuery(b []byte, i int) bool {
+	if i < 0 || b[i] != '?' {
+		return false
+	}
+	n := bytes.IndexByte(b[i:min(len(b), i+escapeBefore)], '+')
+	return n > 0 && skip(b[:i+n], i, isLoose) == i+n
 }
 
 func hex2(b []byte) int {
@@ -164,7 +174,7 @@ func (u *unescaped) read(b []byte) {
 		}
 		before := len(u.plain)
 		switch {
-		case n < 2:
+		case n == 0:
 			u.plain = append(u.plain, b[i])
 			n = 1
 		case b[i] == '%':

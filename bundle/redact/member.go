@@ -14,14 +14,16 @@ type members struct {
 	src    *bufio.Reader
 	counts counts
 	mask   []byte // not yet given out
+	gzip   *gzip.Reader
+	spent  int64 // bytes that were decompressed
 	inside func(plain io.Reader)
 }
 
 const (
 	gzipMagic = "\x1f\x8b\x08"
-	// maxMember bounds what is decompressed to find the end of a member; what
+	// maxMember bounds what is decompressed to find the ends of members; what
 	// follows is text like any other.
-	maxMember = 64 << 20
+	maxMember = 256 << 20
 )
 
 func newMembers(src io.Reader, c counts) *members {
@@ -68,9 +70,14 @@ func (m *members) Read(p []byte) (int, error) {
 // ends with the first error in it.
 func (m *members) member() error {
 	src := &sourceError{src: m.src}
-	if z, err := gzip.NewReader(src); err == nil {
-		z.Multistream(false)
-		m.inside(io.LimitReader(z, maxMember))
+	if m.gzip == nil {
+		m.gzip = new(gzip.Reader)
+	}
+	if m.gzip.Reset(src) == nil {
+		m.gzip.Multistream(false)
+		plain := &io.LimitedReader{R: m.gzip, N: maxMember - m.spent}
+		m.inside(plain)
+		m.spent = maxMember - plain.N
 	}
 	m.counts[ruleCompressed]++
 	m.mask = appendMask(nil, ruleCompressed)
