@@ -223,7 +223,11 @@ func (p *jsonPass) string(raw []byte, a action) {
 	}
 	text, ok := p.json(plain)
 	if !ok {
-		p.text = p.act(p.text[:0], plain, a)
+		in := plain
+		if len(in) > shortestEncoded {
+			in = new(certificates).mask(in, p.counts)
+		}
+		p.text = p.act(p.text[:0], in, a)
 		text = p.text
 	}
 	if bytes.Equal(text, plain) {

@@ -19,6 +19,8 @@ type strictText struct {
 	buf  []byte
 	from int // buf[:from] is given out, and context
 	eof  bool
+
+	certificates certificates
 }
 
 // strictContext is how much of what was given out a mapper may look back at.
@@ -37,6 +39,10 @@ func (t *strictText) next(out []byte) ([]byte, error) {
 		if cut = t.from + bytes.LastIndexByte(t.buf[t.from:], '\n') + 1; cut == t.from {
 			cut = max(t.from, len(t.buf)-pseudonym.Lookahead)
 		}
+	}
+	if piece := t.certificates.mask(t.buf[t.from:cut], t.counts); len(piece) < cut-t.from {
+		rest := append(piece, t.buf[cut:]...)
+		t.buf, cut = append(t.buf[:t.from], rest...), t.from+len(piece)
 	}
 	if t.columns != nil {
 		t.columns.lines(t.mapper, t.buf[t.from:cut], t.counts)

@@ -13,7 +13,12 @@ func (m *Mapper) build(names []Name) {
 	all := distinct(names)
 	words := 0
 	for _, n := range all {
-		words += 1 + strings.Count(n.Value, "-") + strings.Count(n.Value, ".") + strings.Count(n.Value, ":") + strings.Count(n.Value, "_") + 3
+		words++
+		for i := range len(n.Value) {
+			if class[n.Value[i]]&alnum == 0 {
+				words++
+			}
+		}
 	}
 	d := &m.dict
 	d.prepare(len(all)+256, words+1024)
@@ -44,7 +49,7 @@ func (m *Mapper) enter(value []byte, e *entry) {
 	d.entries = append(d.entries, e)
 	n := int32(len(d.entries) - 1) //nolint:gosec // at most MaxNames and some
 	d.whole[string(value)] = n
-	if len(edges(value)) > 0 {
+	if hasEdges(value) {
 		d.insert(value, n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // dictionary finds known names in text, the longest first, in one pass: a trie
@@ -53,26 +54,31 @@ const (
 	maxWord = 200 // bytes of an edge
 )
 
-// edges cuts a name into words with what stands before each; nil if it has not
-// the form of a name.
-func edges(name []byte) [][]byte {
-	var all [][]byte
-	for i := 0; i < len(name); {
-		j := i
-		for j < len(name) && class[name[j]]&alnum == 0 {
-			j++
-		}
-		gap := j - i
-		for j < len(name) && class[name[j]]&alnum != 0 {
-			j++
-		}
-		if j-i == gap || gap > maxGap || j-i > maxWord || len(all) == 0 && gap > 0 {
-			return nil
-		}
-		all = append(all, name[i:j])
-		i = j
+// edgeEnd says where the word of a name ends that begins, with what stands
+// before it, at i; 0 if the name has not the form of one.
+func edgeEnd(name []byte, i int) int {
+	j := i
+	for j < len(name) && class[name[j]]&alnum == 0 {
+		j++
 	}
-	return all
+	gap := j - i
+	for j < len(name) && class[name[j]]&alnum != 0 {
+		j++
+	}
+	if j-i == gap || gap > maxGap || j-i > maxWord || i == 0 && gap > 0 {
+		return 0
+	}
+	return j
+}
+
+// hasEdges says whether a name can be found in text.
+func hasEdges(name []byte) bool {
+	for i := 0; i < len(name); {
+		if i = edgeEnd(name, i); i == 0 {
+			return false
+		}
+	}
+	return len(name) > 0
 }
 
 // prepare sizes the table for names of so many words in all.
@@ -92,7 +98,9 @@ func (d *dictionary) prepare(names, words int) {
 // insert adds a name, in lower case, whose entry is e. It must have edges.
 func (d *dictionary) insert(name []byte, e int32) {
 	parent := uint32(0)
-	for i, edge := range edges(name) {
+	for i, j := 0, 0; i < len(name); i = j {
+		j = edgeEnd(name, i)
+		edge := name[i:j]
 		h := hashWord(edge)
 		if i == 0 {
 			d.sizes[edge[0]] |= 1 << min(len(edge), 31)
@@ -243,12 +251,21 @@ func rank(k Kind) int {
 func distinct(names []Name) []Name {
 	kinds := make(map[string]Kind, len(names))
 	for _, n := range names {
-		value := string(appendLower(nil, bytes.Trim([]byte(n.Value), ". \t\r\n")))
-		if value == "" || len(value) > maxNameLength || rank(n.Kind) < 0 {
+		trimmed := bytes.Trim([]byte(n.Value), ". \t\r\n")
+		if len(trimmed) == 0 || len(trimmed) > maxNameLength || rank(n.Kind) < 0 {
 			continue
 		}
-		if k, ok := kinds[value]; !ok || rank(n.Kind) < rank(k) {
-			kinds[value] = n.Kind
+		// Letters beyond ASCII are compared as they are, so both cases go in.
+		spellings := [][]byte{trimmed, bytes.ToLower(trimmed), bytes.ToUpper(trimmed)}
+		if bytes.IndexFunc(trimmed, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+			spellings = spellings[:1]
+		}
+		for _, spelling := range spellings {
+			var buf [maxNameLength]byte
+			value := string(appendLower(buf[:0], spelling))
+			if k, ok := kinds[value]; !ok || rank(n.Kind) < rank(k) {
+				kinds[value] = n.Kind
+			}
 		}
 	}
 	all := make([]Name, 0, len(kinds))

@@ -101,9 +101,14 @@ func (s *scan) run(i, cut int) int {
 	for i < cut {
 		c := class[src[i]]
 		if c&alnum == 0 {
-			if i++; c&special != 0 {
-				i = s.special(i - 1)
+			next := i + 1
+			if c&special != 0 {
+				// What an escape says of the word behind it must not be forgotten.
+				if next = s.special(i); next >= cut && cut < len(src) && s.done <= i {
+					return i
+				}
 			}
+			i = next
 			continue
 		}
 		j := i + 1

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 	"maps"
 	"net"
 	"sync"
@@ -20,22 +21,25 @@ const base32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 // issuer makes tokens. Safe for concurrent use.
 type issuer struct {
-	key   []byte
 	check cipher.Block
+
+	mu  sync.Mutex
+	mac hash.Hash
 }
 
 func newIssuer(key, check []byte) (*issuer, error) {
 	block, err := newBlock(check)
-	return &issuer{key: key, check: block}, err
+	return &issuer{mac: hmac.New(sha256.New, key), check: block}, err
 }
 
 func (s *issuer) sum(purpose string, value []byte) [32]byte {
-	h := hmac.New(sha256.New, s.key)
-	h.Write([]byte(purpose))
-	h.Write([]byte{0})
-	h.Write(value)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mac.Reset()
+	s.mac.Write([]byte(purpose + "\x00"))
+	s.mac.Write(value)
 	var sum [32]byte
-	h.Sum(sum[:0])
+	s.mac.Sum(sum[:0])
 	return sum
 }
 
