@@ -166,7 +166,7 @@ func parseApproval(line, manifest []byte) (SignedApproval, error) {
 	if err := decodeCanonical(st.Predicate, &c); err != nil {
 		return SignedApproval{}, err
 	}
-	if _, err := checkOwn(line, c.PublicKey); err != nil {
+	if err := checkOwn(line, c.PublicKey); err != nil {
 		return SignedApproval{}, err
 	}
 	review, err := hex.DecodeString(c.Review)
@@ -182,20 +182,20 @@ func parseApproval(line, manifest []byte) (SignedApproval, error) {
 
 // checkOwn holds an attestation against the key that it brings along, which
 // proves integrity only.
-func checkOwn(attestation, der []byte) (*Statement, error) {
+func checkOwn(attestation, der []byte) error {
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("%w: its key: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: its key: %w", ErrDamaged, err)
 	}
 	v, err := NewVerifier(key)
 	if err != nil {
-		return nil, fmt.Errorf("%w: its key: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: its key: %w", ErrDamaged, err)
 	}
-	st, _, err := CheckAttestation(attestation, v)
+	_, _, err = CheckAttestation(attestation, v)
 	if errors.Is(err, ErrUnknownSigner) {
-		return nil, fmt.Errorf("%w: it is not by the key that it names", ErrSignature)
+		return fmt.Errorf("%w: it is not by the key that it names", ErrSignature)
 	}
-	return st, err
+	return err
 }
 
 // rewrite copies the file up to its manifest and puts another seal and other

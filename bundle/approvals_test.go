@@ -171,13 +171,11 @@ func TestEveryByteApproved(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		for at := first; at < len(b); at++ {
-			for _, flip := range []byte{0x01, 0x20} {
-				b[at] ^= flip
-				err := open(b)
-				b[at] ^= flip
-				if !slices.ContainsFunc([]error{ErrDamaged, ErrSignature, ErrTruncated, ErrTooLarge}, func(e error) bool { return errors.Is(err, e) }) {
-					t.Fatalf("%s: byte %d of %d flipped by %#x: %v", name, at, len(b), flip, err)
-				}
+			b[at] ^= 1
+			err := open(b)
+			b[at] ^= 1
+			if !slices.ContainsFunc([]error{ErrDamaged, ErrSignature, ErrTruncated, ErrTooLarge}, func(e error) bool { return errors.Is(err, e) }) {
+				t.Fatalf("%s: byte %d of %d flipped: %v", name, at, len(b), err)
 			}
 		}
 	}

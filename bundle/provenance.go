@@ -61,7 +61,7 @@ func (r *Reader) ProvenanceStatement(v Verifier) (*Statement, error) {
 	case signer == nil || signer.Fingerprint != by:
 		return nil, &DamageError{Part: "provenance", Err: fmt.Errorf("%w: %s signed it, and not who sealed the bundle", ErrSignature, by)}
 	}
-	if _, err := checkOwn(b, r.manifest.Signer.PublicKey); err != nil {
+	if err := checkOwn(b, r.manifest.Signer.PublicKey); err != nil {
 		return nil, &DamageError{Part: "provenance", Err: err}
 	}
 	return st, unknown
