@@ -22,3 +22,13 @@ func reportCPU(b *testing.B) func() {
 		b.ReportMetric(float64(ns)/1e6/float64(b.N), "cpu-ms/op")
 	}
 }
+
+// usage gives the seconds of processor time of this process and its children,
+// and its peak of memory in MB.
+func usage() (cpu, rss float64) {
+	var own, sub syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &own) // with these arguments it cannot fail
+	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &sub)
+	ns := own.Utime.Nano() + own.Stime.Nano() + sub.Utime.Nano() + sub.Stime.Nano()
+	return float64(ns) / 1e9, float64(own.Maxrss) * 1024 / 1e6
+}
