@@ -28,6 +28,9 @@ On nodes it runs one Job each, in kube-system, that removes itself; what will be
 is shown first. Its image is found by a ladder: --agent-image, casefile.local/agent
 loaded beforehand (see casefile agent image), an image on the node that has a shell.
 
+With --redact strict the names of nodes, namespaces, objects, hosts and users, and all
+addresses become pseudonyms; casefile bundle reveal turns them back, for you alone.
+
 A run that was denied something, or lost a node, still ends with a sealed bundle and
 exit status 4; collection/results.ndjson in it says what is missing and why.`
 
