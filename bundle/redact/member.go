@@ -66,8 +66,22 @@ func (m *members) Read(p []byte) (int, error) {
 	}
 }
 
-// member steps over the member that begins here. What only looks like one
-// ends with the first error in it.
+// skipLine steps to the end of a line: what is left of it may have lost the
+// name of a secret.
+func (m *members) skipLine(src *sourceError) {
+	for {
+		b, err := m.src.Peek(max(1, m.src.Buffered()))
+		if n := bytes.IndexByte(b, '\n'); n >= 0 || err != nil {
+			_, _ = m.src.Discard(max(0, n)) //nolint:errcheck // is in the buffer
+			_ = src.keep(err)
+			return
+		}
+		_, _ = m.src.Discard(len(b)) //nolint:errcheck // is in the buffer
+	}
+}
+
+// member steps over the member that begins here. What is damaged, or only looks
+// like one, ends with its line.
 func (m *members) member() error {
 	src := &sourceError{src: m.src}
 	if m.gzip == nil {
@@ -78,6 +92,11 @@ func (m *members) member() error {
 		plain := &io.LimitedReader{R: m.gzip, N: maxMember - m.spent}
 		m.inside(plain)
 		m.spent = maxMember - plain.N
+		if _, err := m.gzip.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			m.skipLine(src)
+		}
+	} else {
+		m.skipLine(src)
 	}
 	m.counts[ruleCompressed]++
 	m.mask = appendMask(nil, ruleCompressed)
