@@ -240,10 +240,21 @@ func (d *deriver) info() Info {
 		info = *d.o.Info
 	}
 	if d.o.Redactor != nil && info.Redaction != nil {
-		info.Redaction = &Redaction{Policy: d.o.Redactor.Summary().Policy, Payload: info.Redaction.Payload}
+		now := d.o.Redactor.Summary()
+		info.Redaction = &Redaction{Policy: now.Policy, Payload: lessPayload(info.Redaction.Payload, now.Payload)}
 	}
 	info.Completeness, info.Origin = d.results, d.origin
 	return info
+}
+
+// lessPayload is what packets have left that were cut by a and then by b.
+func lessPayload(a, b string) string {
+	for _, p := range []string{redact.PayloadNone, redact.PayloadDefault} {
+		if a == p || b == p {
+			return p
+		}
+	}
+	return a
 }
 
 // leftOut is what collection/results.ndjson says about what is gone.

@@ -170,7 +170,8 @@ func (d *deriver) copySummary(n node) error {
 		return nil
 	}
 	now := d.o.Redactor.Summary()
-	all := redact.Summary{Policy: now.Policy, Payload: s.Payload, Pack: now.Pack, Rules: map[string]int{}, Paths: map[string]map[string]int{}, PathsOmitted: s.PathsOmitted + now.PathsOmitted}
+	all := redact.Summary{Policy: now.Policy, Payload: lessPayload(s.Payload, now.Payload), Pack: now.Pack,
+		Rules: map[string]int{}, Paths: map[string]map[string]int{}, PathsOmitted: s.PathsOmitted + now.PathsOmitted}
 	if all.Pack == "" {
 		all.Pack = s.Pack
 	}

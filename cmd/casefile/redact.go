@@ -163,27 +163,6 @@ func policyOptions(c *cli.Context, b *opened, o *bundle.DeriveOptions) (err erro
 	}
 }
 
-// hideNames leaves in the manifest only what o's redactor lets through.
-func hideNames(m *bundle.Manifest, o *bundle.DeriveOptions) error {
-	r := o.Redactor
-	info := &bundle.Info{Producer: m.Producer, Labels: m.Labels, Note: m.Note, Incident: m.Incident, Redaction: m.Redaction, Recovered: m.Recovered}
-	name := ""
-	if m.Cluster != nil {
-		id, err := maskCluster(r, *m.Cluster)
-		if err != nil {
-			return err
-		}
-		info.Cluster, name = &id, id.Name
-	}
-	o.HideNames, o.Info, o.Top = true, info, topFolder(name, m.Created)
-	return maskInfo(r, info)
-}
-
-// strictRedactor makes the redactor of --policy strict.
-func strictRedactor(*cli.Context, *opened) (*redact.Redactor, []string, error) {
-	return nil, nil, usagef("--policy strict is not there yet")
-}
-
 // keeper says what none of the globs matches; each must match something.
 func keeper(globs []string, b *opened) (func(string) bool, error) {
 	var list []glob
