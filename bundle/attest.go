@@ -80,6 +80,9 @@ func Attest(s Signer, st *Statement) ([]byte, error) {
 		return nil, err
 	}
 	sig, err := s.Sign(dsse.PAE(statementPayload, payload))
+	if err == nil {
+		sig, err = lowS(s.Public(), sig)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sign the statement: %w", err)
 	}

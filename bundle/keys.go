@@ -164,7 +164,7 @@ func (v verifier) Verify(fingerprint string, message, signature []byte) error {
 	ok := false
 	switch k := v.key.(type) {
 	case *ecdsa.PublicKey:
-		ok = ecdsa.VerifyASN1(k, sum[:], signature)
+		ok = hasLowS(k, signature) && ecdsa.VerifyASN1(k, sum[:], signature)
 	case *rsa.PublicKey:
 		ok = rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], signature) == nil
 	case ed25519.PublicKey:

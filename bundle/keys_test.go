@@ -7,7 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -191,5 +193,44 @@ func TestOpenSSL(t *testing.T) {
 	out, err := exec.Command("openssl", "dgst", "-sha256", "-verify", dir+"/k", "-signature", dir+"/s", dir+"/m").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Verified OK") {
 		t.Errorf("openssl: %v %s", err, out)
+	}
+}
+
+// TestLowS: the other form of the same ECDSA signature is refused, and what a
+// signer gives in that form is turned around.
+func TestLowS(t *testing.T) {
+	s, v := testSigner(t)
+	k := s.Public().(*ecdsa.PublicKey)
+	id, err := Fingerprint(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := []byte("m")
+	raw, err := s.Sign(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	low, err := lowS(k, raw)
+	if err != nil || v.Verify(id, message, low) != nil {
+		t.Fatalf("%v, %v", err, v.Verify(id, message, low))
+	}
+	var sig ecdsaSignature
+	if _, err := asn1.Unmarshal(low, &sig); err != nil {
+		t.Fatal(err)
+	}
+	sig.S.Sub(k.Params().N, sig.S)
+	high, err := asn1.Marshal(sig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(message)
+	if !ecdsa.VerifyASN1(k, sum[:], high) {
+		t.Fatal("the turned signature is no signature at all")
+	}
+	if err := v.Verify(id, message, high); !errors.Is(err, ErrSignature) {
+		t.Errorf("high s: %v", err)
+	}
+	if again, err := lowS(k, high); err != nil || !bytes.Equal(again, low) {
+		t.Errorf("turned around: %v", err)
 	}
 }

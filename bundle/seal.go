@@ -39,6 +39,9 @@ func hintOf(fingerprint string) string {
 // makeSeal signs the manifest. timestamp may be nil, and may answer with nothing.
 func makeSeal(manifest []byte, fingerprint string, s Signer, timestamp func([]byte) ([]byte, error)) ([]byte, error) {
 	signature, err := s.Sign(manifest)
+	if err == nil {
+		signature, err = lowS(s.Public(), signature)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sign the manifest: %w", err)
 	}
