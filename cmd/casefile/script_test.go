@@ -28,6 +28,7 @@ func build(dir string) (string, error) {
 //	casefile CODE ARGS…    run casefile and want that exit code
 //	flip FILE OFFSET       flip one bit; a negative offset counts from the end
 //	cut FILE BYTES         take bytes off the end
+//	registry [USER:PASS]   start an OCI registry, its address in $REGISTRY
 func TestScripts(t *testing.T) {
 	bin, err := build(t.TempDir())
 	if err != nil {
@@ -59,7 +60,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut, "tsa": runTSA, "post": post},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut, "tsa": runTSA, "post": post, "registry": startRegistry},
 	})
 }
 
