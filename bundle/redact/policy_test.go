@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
 	"os"
 	"strings"
@@ -14,6 +15,7 @@ type rowTest struct {
 	path, in   string
 	gone, kept string
 	refused    bool
+	rules      string // a user's own
 }
 
 const anyObject = "cluster/resources/core/v1/x/default.ndjson"
@@ -46,6 +48,18 @@ func policyRows() map[string][]rowTest {
 		"private keys":                             {{path: "a.log", in: "-----BEGIN PRIVATE KEY-----\n" + p + "\n-----END PRIVATE KEY-----\nafter", gone: p, kept: "after"}},
 		"certificates":                             {{path: "a.log", in: "-----BEGIN CERTIFICATE-----\n" + p + "\n-----END CERTIFICATE-----", kept: p}},
 		"tokens known by their form":               {{path: "a.log", in: "hvs." + p + p, gone: p}, {path: anyObject, in: `{"message":"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJl.` + p + `"}`, gone: p}},
+		"password hashes":                          {{path: "a.log", in: "root:$6$abcdefgh$" + strings.Repeat(p, 5) + ":19000:", gone: p, kept: ":19000:"}, {path: "a.log", in: "u:$2y$12$" + strings.Repeat(p, 4), gone: p}},
+		"passwords in configurations and commands": {{path: "a.log", in: "machine h login u password " + p, gone: p}, {path: "a.log", in: "db:5432:x:u:" + p, gone: p}, {path: "a.log", in: "ALTER USER u IDENTIFIED BY '" + p + "'", gone: p},
+			{path: "a.log", in: "rocommunity " + p, gone: p}, {path: "a.log", in: "a b : PSK \"" + p + "\"", gone: p}, {path: "a.log", in: "chpasswd:\n  list: |\n    root:" + p, gone: p}, {path: "a.log", in: "mysql -u x -p" + p, gone: p}},
+		"fields of well-known custom resources": {{path: anyObject, in: `{"apiVersion":"notification.toolkit.fluxcd.io/v1","kind":"Provider","spec":{"address":"` + p + `","type":"slack"}}`, gone: p, kept: "slack"}},
+		"references to Secrets, and encrypted values": {{path: anyObject, in: `{"apiVersion":"bitnami.com/v1alpha1","kind":"SealedSecret","spec":{"encryptedData":{"password":"` + p + `"}}}`, kept: p},
+			{path: anyObject, in: `{"passwordSecretRef":{"key":"` + p + `"},"existingSecret":"` + p + `","caBundle":"` + p + `"}`, kept: `{"passwordSecretRef":{"key":"` + p + `"},"existingSecret":"` + p + `","caBundle":"` + p + `"}`}},
+		"secrets in base64":                        {{path: "a.log", in: "x " + encoded("conf: password="+p) + " y", gone: encoded("conf: password=" + p)[:20], kept: "x [REDACTED:encoded-secret] y"}},
+		"secrets behind escapes":                   {{path: "a.log", in: "/x?a=password%3D" + p + "%26b", gone: p}, {path: "a.log", in: `{"m":"\u0022password\u0022: \u0022` + p + `\u0022"}`, gone: p}, {path: "nodes/n/0/proc/1/cmdline", in: "sshpass\x00-p\x00" + p + "\x00ssh", gone: p, kept: "ssh"}},
+		"compressed data in base64":                {{path: "a.log", in: encoded(string(zipped("token=" + p))), gone: "H4sI"}, {path: "a.log", in: encoded("\x28\xb5\x2f\xfd" + strings.Repeat(p, 3)), gone: "KLUv"}, {path: "a.log", in: encoded(string(zipped("nothing secret in here"))), kept: "H4sI"}},
+		"compressed data in logs":                  {{path: "a.log", in: "a " + string(zipped("harmless")) + " b", gone: "\x1f\x8b", kept: "a [REDACTED:compressed-data] b"}},
+		"harmless base64 and escapes":              {{path: "a.log", in: encoded("some harmless text in base64") + ` %20 \u003cb\u003e &quot;`, kept: encoded("some harmless text in base64") + ` %20 \u003cb\u003e &quot;`}},
+		"what rules of your own say":               {{path: "a.log", in: "see BADGE-123456 here", gone: "123456", kept: "[REDACTED:acme-badge] here", rules: examplePack}},
 		"rest of a line after a value without end": {{path: "a.log", in: "token=" + strings.Repeat(p, 9000) + "\nafter", gone: p, kept: "after"}},
 		"keys of the kernel":                       {{path: "nodes/n/0/proc/sys/net/ipv4/tcp_fastopen_key", in: p, gone: p}, {path: "nodes/n/0/proc/sys/net/ipv6/conf/all/stable_secret", in: p, gone: p}},
 		"names of objects, hosts, nodes, users":    {{path: anyObject, in: `{"metadata":{"name":"web","namespace":"shop"},"nodeName":"node-1.example.com","user":"jane@example.com"}`, kept: `"web","namespace":"shop"},"nodeName":"node-1.example.com","user":"jane@example.com"`}},
@@ -107,11 +121,35 @@ func (r rowTest) check(t *testing.T) {
 	if !strings.HasSuffix(r.path, ".pcapng") {
 		in += "\n"
 	}
-	out, err := io.ReadAll(newRedactor(t, "").Reader(r.path, strings.NewReader(in)))
+	red := newRedactor(t, "")
+	if r.rules != "" {
+		red = withRules(t, r.rules)
+	}
+	out, err := io.ReadAll(red.Reader(r.path, strings.NewReader(in)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.gone != "" && bytes.Contains(out, []byte(r.gone)) || !bytes.Contains(out, []byte(r.kept)) {
 		t.Errorf("%s: %.200q became %.200q", r.path, r.in, out)
+	}
+}
+
+func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// TestPolicyExample: the rules that POLICY.md shows can be loaded, and work.
+func TestPolicyExample(t *testing.T) {
+	doc, err := os.ReadFile("POLICY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```json\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	r := withRules(t, example)
+	out, err := io.ReadAll(r.Reader("a.log", strings.NewReader("BADGE-123456, customer miller ticket, door_pin=1234\n")))
+	if want := "[REDACTED:acme-badge], customer [REDACTED:acme-customer] ticket, door_pin=[REDACTED:acme-pin]\n"; err != nil || string(out) != want {
+		t.Errorf("%s, want %s (%v)", out, want, err)
 	}
 }
