@@ -96,7 +96,7 @@ func (m *Mapper) pseudonymOf(k Kind, value []byte) *entry {
 			return e
 		}
 	}
-	for i := len(value) - 2; i > 0 && k == KindObject; i-- {
+	for i := 1; i < len(value)-1 && k == KindObject; i++ {
 		if value[i] != '-' {
 			continue
 		}

@@ -172,6 +172,7 @@ func (s *scan) dotted(i, j int) int {
 			return to
 		}
 	}
+	s.mailEnd = max(s.mailEnd, end)
 	if i < s.chunkEnd {
 		return 0
 	}

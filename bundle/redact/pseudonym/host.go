@@ -28,8 +28,9 @@ func (m *Mapper) Host(dst, name []byte) []byte {
 	}
 	i := 0
 	if a, n := parseQuadPrefix(name[:end]); n > 0 { // 10.0.0.1.nip.io
-		dst = append(netip.AddrFrom4(m.IPv4(a)).AppendTo(dst), '.')
-		i = n
+		if dst, i = netip.AddrFrom4(m.IPv4(a)).AppendTo(dst), n; i <= end {
+			dst = append(dst, '.')
+		}
 	}
 	cloud := bytes.HasSuffix(lower, []byte("amazonaws.com")) || bytes.HasSuffix(lower, []byte("compute.internal"))
 	for i < end {
@@ -42,7 +43,7 @@ func (m *Mapper) Host(dst, name []byte) []byte {
 		} else {
 			dst = m.label(dst, l)
 		}
-		if j < end || j < len(name) {
+		if j < end {
 			dst = append(dst, '.')
 		}
 		i = j + 1
