@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"strings"
 
 	"github.com/casefile-io/casefile/bundle/encrypt"
 	"github.com/casefile-io/casefile/bundle/redact"
@@ -107,12 +108,23 @@ func readReveal(name string, ids encrypt.Identities) (*revealMap, error) {
 	if n > maxRevealBytes {
 		return nil, errors.New("not a map of names: too large")
 	}
+	return parseReveal(io.NewSectionReader(src, 0, n))
+}
+
+// parseReveal reads what a map holds. Anybody can encrypt for a recipient, so
+// that nothing in it may steer a terminal.
+func parseReveal(r io.Reader) (*revealMap, error) {
 	var m revealMap
-	if err := json.NewDecoder(io.NewSectionReader(src, 0, n)).Decode(&m); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r, maxRevealBytes)).Decode(&m); err != nil {
 		return nil, fmt.Errorf("not a map of names: %w", err)
 	}
 	if m.Schema != revealSchema || len(m.Pseudonyms) > maxReveal {
 		return nil, fmt.Errorf("not a map of names of this version: schema %.40q", m.Schema)
+	}
+	for token, value := range m.Pseudonyms {
+		if oneLine(value) != value || value == "" || strings.ContainsAny(value, "\n\t") || !tokens.MatchString(token) {
+			return nil, fmt.Errorf("not a map of names: it has %.40q for %.40q", value, token)
+		}
 	}
 	return &m, nil
 }

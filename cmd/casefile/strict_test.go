@@ -294,3 +294,19 @@ func TestRevealStream(t *testing.T) {
 		t.Errorf("a word without end: %v", err)
 	}
 }
+
+// FuzzReveal: no map makes reveal fail or print what steers a terminal.
+func FuzzReveal(f *testing.F) {
+	f.Add([]byte(`{"schema":"casefile.dev/reveal/v1","pseudonyms":{"node-abcdefg2":"acme-n1","52:54:00:aa:bb:cc":"02:00:00:00:00:01"}}`), []byte("node-abcdefg2 on 52:54:00:aa:bb:cc\n"))
+	f.Add([]byte(`{"schema":"casefile.dev/reveal/v1","pseudonyms":{"node-abcdefg2":"\u001b[31m"}}`), []byte("node-abcdefg2"))
+	f.Fuzz(func(t *testing.T, raw, text []byte) {
+		m, err := parseReveal(bytes.NewReader(raw))
+		if err != nil {
+			return
+		}
+		r := &revealer{values: m.Pseudonyms}
+		if got := r.text(nil, text); bytes.Count(got, []byte("\x1b")) != bytes.Count(text, []byte("\x1b")) {
+			t.Errorf("%q became %q", text, got)
+		}
+	})
+}
