@@ -127,8 +127,10 @@ func (o *objectWalk) fields() []fieldState {
 		return o.active
 	}
 	meta := o.meta
-	if late, ok := o.late[o.start]; ok {
-		meta = late
+	if len(o.late) > 0 {
+		if late, ok := o.late[o.start]; ok {
+			meta = late
+		}
 	}
 	if meta.api == nil || meta.kind == nil {
 		o.passed = true

@@ -37,7 +37,8 @@ type walker struct {
 	late  map[int]typeMeta
 	again bool
 
-	keys  map[string]key
+	keys  *memory[key]
+	clean *memory[struct{}] // strings with nothing to mask in them
 	spans []span
 	plain []byte
 }
@@ -49,16 +50,10 @@ type key struct {
 	secret, password bool
 }
 
-// What a walker remembers of names, at most.
-const (
-	maxKeys      = 4096
-	maxKeyLength = 256
-)
-
 // key tells about a name, raw as it stands between its quotes.
 func (w *walker) key(raw []byte) key {
-	if k, ok := w.keys[string(raw)]; ok {
-		return k
+	if k := w.keys.of(raw); k != nil {
+		return *k
 	}
 	name := unescape(nil, raw)
 	w.spans = w.scanner.scan(name, w.spans)
@@ -69,9 +64,7 @@ func (w *walker) key(raw []byte) key {
 		secret:   w.scanner.secretName(name),
 		password: bytes.Contains(bytes.ToLower(name), []byte("passw")),
 	}
-	if len(w.keys) < maxKeys && len(raw) <= maxKeyLength {
-		w.keys[string(raw)] = k
-	}
+	w.keys.keep(raw, k)
 	return k
 }
 
@@ -82,11 +75,27 @@ func startsJSON(s []byte) bool {
 }
 
 func newWalker(s *scanner, hint string, c counts) *walker {
-	return &walker{scanner: s, counts: c, hint: hint, found: counts{}, known: map[int]object{}, late: map[int]typeMeta{}, keys: map[string]key{}}
+	return emptyWalker(walker{scanner: s, counts: c, hint: hint, keys: new(memory[key]), clean: new(memory[struct{}])})
 }
 
-// object is what an object says about itself.
+// within makes a walker for JSON in a string.
+func (w *walker) within() *walker {
+	return emptyWalker(walker{scanner: w.scanner, counts: counts{}, hint: w.hint, nested: w.nested + 1, keys: w.keys, clean: w.clean})
+}
+
+func emptyWalker(w walker) *walker {
+	w.found, w.known, w.late = counts{}, map[int]object{}, map[int]typeMeta{}
+	return &w
+}
+
+// object is what is known of an object that must be walked again.
 type object struct{ kind, namespace, name string }
+
+// said is what an object says about itself; the names are parts of the input.
+type said struct {
+	kind            string
+	namespace, name []byte
+}
 
 // place is where a value stands.
 type place struct {
@@ -128,38 +137,45 @@ func (w *walker) append(out, in []byte) ([]byte, error) {
 	return w.out, nil
 }
 
-func (w *walker) value(p place) (object, error) {
+func (w *walker) value(p place) (said, error) {
 	switch c := w.peek(); c {
 	case '{', '[':
 		if w.depth++; w.depth > maxDepth {
-			return object{}, errDeep
+			return said{}, errDeep
 		}
-		defer func() { w.depth-- }()
+		var self said
+		var err error
 		if c == '{' {
-			return w.object(p)
+			self, err = w.object(p)
+		} else {
+			err = w.array(p)
 		}
-		return object{}, w.array(p)
+		w.depth--
+		return self, err
 	case '"':
 		raw, err := w.lexString()
 		if err == nil {
 			w.string(raw, p)
 		}
-		return object{}, err
+		return said{}, err
 	}
 	raw, err := w.lexScalar()
 	if err != nil {
-		return object{}, err
+		return said{}, err
 	}
 	if p.rule != "" && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
 		w.mask(p.rule)
-		return object{}, nil
+		return said{}, nil
 	}
 	w.out = append(w.out, raw...)
-	return object{}, nil
+	return said{}, nil
 }
 
 func (w *walker) array(p place) error {
-	p.args = &arguments{}
+	p.args = nil
+	if next := w.i + 1; next < len(w.in) && w.in[next] != '{' {
+		p.args = &arguments{}
+	}
 	return w.members('[', ']', func() (bool, error) {
 		_, err := w.value(p)
 		return true, err
@@ -245,11 +261,16 @@ func (w *walker) quote(raw []byte) {
 
 // text redacts a string as text, or as JSON if it is such.
 func (w *walker) text(raw, plain []byte) {
+	if w.clean.of(raw) != nil {
+		w.quote(raw)
+		return
+	}
 	if w.json(raw, plain) {
 		return
 	}
 	w.spans = w.scanner.scan(plain, w.spans)
 	if len(w.spans) == 0 {
+		w.clean.keep(raw, struct{}{})
 		w.quote(raw)
 		return
 	}
@@ -262,8 +283,7 @@ func (w *walker) json(raw, plain []byte) bool {
 	if w.nested >= maxNested || !startsJSON(plain) {
 		return false
 	}
-	inner := newWalker(w.scanner, w.hint, counts{})
-	inner.nested, inner.keys = w.nested+1, w.keys
+	inner := w.within()
 	masked, err := inner.append(nil, plain)
 	if err != nil {
 		return false
@@ -280,9 +300,9 @@ func (w *walker) json(raw, plain []byte) bool {
 }
 
 // kindOf returns the kind that matters among those an object claims.
-func kindOf(a, b string) string {
-	for _, k := range []string{kindSecret, kindSecret + "List", kindConfigMap, kindConfigMap + "List"} {
-		if a == k || b == k {
+func kindOf(a string, b []byte) string {
+	for _, k := range [...]string{kindSecret, kindSecret + "List", kindConfigMap, kindConfigMap + "List"} {
+		if a == k || string(b) == k {
 			return k
 		}
 	}

@@ -15,41 +15,46 @@ type objectWalk struct {
 	passed, begun bool     // a member other than these; the rules for the type
 
 	// name: DB_PASSWORD, value: x
-	secretName       bool
-	valueAt, valueTo int // of the string in out
+	names            [2][]byte // of name and key
+	secretName       bool      // of those that were said before
+	valueAt, valueTo int       // of the string in out
 }
 
 // object redacts an object and returns what it says about itself.
-func (w *walker) object(p place) (object, error) {
+func (w *walker) object(p place) (said, error) {
 	if p.flat {
 		p.rule = ""
 	}
 	o := &objectWalk{walker: w, place: p, start: w.i}
-	known, ok := w.known[w.i]
-	if !ok {
-		known.kind = p.kind
+	known := object{kind: p.kind}
+	if len(w.known) > 0 { // there are few of them
+		if k, ok := w.known[w.i]; ok {
+			known = k
+		}
 	}
 	if w.hint == kindSecret {
 		known.kind = kindSecret
 	}
-	var said object
-	if err := w.members('{', '}', func() (bool, error) { return o.member(known, &said) }); err != nil {
-		return said, err
+	var self said
+	if err := w.members('{', '}', func() (bool, error) { return o.member(known, &self) }); err != nil {
+		return self, err
 	}
 	o.fields() // for a type that came last
-	if o.secretName && o.valueTo > 0 && !o.keep {
+	if o.valueTo > 0 && !o.keep && (o.secretName || o.scanner.secretName(o.names[0]) || o.scanner.secretName(o.names[1])) {
 		o.maskPair()
 	}
-	full := object{kindOf(said.kind, known.kind), said.namespace, said.name}
-	if full.kind != "" && full != known && !(full.kind == kindSecret && known.kind == kindSecret) {
-		w.known[o.start] = full
-		w.again = true
+	if kind := kindOf(self.kind, []byte(known.kind)); kind != "" {
+		full := object{kind, string(self.namespace), string(self.name)}
+		if full != known && !(full.kind == kindSecret && known.kind == kindSecret) {
+			w.known[o.start] = full
+			w.again = true
+		}
 	}
-	return said, nil
+	return self, nil
 }
 
 // member redacts one member of an object and says whether it stays.
-func (o *objectWalk) member(known object, said *object) (bool, error) {
+func (o *objectWalk) member(known object, self *said) (bool, error) {
 	if o.peek() != '"' {
 		return false, o.syntax("a name is missing")
 	}
@@ -84,7 +89,7 @@ func (o *objectWalk) member(known object, said *object) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	o.learn(name, o.in[start:o.i], child, said)
+	o.learn(name, o.in[start:o.i], child, self)
 	if string(name) == "value" && o.in[start] == '"' {
 		o.valueAt, o.valueTo = from, len(o.out)
 	}
@@ -156,29 +161,31 @@ func (o *objectWalk) childPlace(name []byte, key key, known object) place {
 }
 
 // learn keeps what a member says about the object.
-func (o *objectWalk) learn(name []byte, raw []byte, child object, said *object) {
-	text := func() string {
-		if len(raw) < 2 || raw[0] != '"' {
-			return ""
-		}
-		return string(unescape(nil, raw[1:len(raw)-1]))
-	}
+func (o *objectWalk) learn(name []byte, raw []byte, child said, self *said) {
 	switch string(name) {
 	case "apiVersion":
 		o.meta.api = inside(raw)
 	case "kind":
 		o.meta.kind = inside(raw)
-		said.kind = kindOf(said.kind, text())
+		self.kind = kindOf(self.kind, o.meta.kind)
 	case "namespace":
-		said.namespace = text()
+		self.namespace = inside(raw)
 	case "name":
-		said.name = text()
-		o.secretName = o.secretName || o.scanner.secretName([]byte(said.name))
+		self.name = inside(raw)
+		o.named(0, self.name)
 	case "key":
-		o.secretName = o.secretName || o.scanner.secretName([]byte(text()))
+		o.named(1, inside(raw))
 	case "metadata":
-		said.namespace, said.name = child.namespace, child.name
+		self.namespace, self.name = child.namespace, child.name
 	}
+}
+
+// named keeps what an object calls a value; of several names, each counts.
+func (o *objectWalk) named(i int, name []byte) {
+	if o.names[i] != nil {
+		o.secretName = o.secretName || o.scanner.secretName(o.names[i])
+	}
+	o.names[i] = name
 }
 
 // inside is what stands between the quotes of a string, empty for other values.
