@@ -92,9 +92,6 @@ func TestPolicy(t *testing.T) {
 			continue
 		}
 		seen[class] = true
-		if !strings.HasPrefix(cells[3], "not yet, refused") {
-			t.Errorf("%s: strict says %q", class, cells[3])
-		}
 		t.Run(class, func(t *testing.T) {
 			if len(rows[class]) == 0 {
 				t.Fatal("the row has no test")

@@ -74,7 +74,7 @@ func (p *jsonPass) append(out, in []byte) ([]byte, error) {
 }
 
 func (p *jsonPass) space() {
-	for p.i < len(p.in) && p.in[p.i] <= ' ' {
+	for p.i < len(p.in) && (p.in[p.i] == ' ' || p.in[p.i] == '\n' || p.in[p.i] == '\r' || p.in[p.i] == '\t') {
 		p.i++
 	}
 }
@@ -93,10 +93,13 @@ func (p *jsonPass) value(r role, a action) error {
 		return p.members('}', func(int) error { return p.member(r) })
 	case '[':
 		return p.members(']', func(n int) error {
-			if a == asFirst && n == 0 {
+			switch {
+			case a != asFirst:
+				return p.value(r, a)
+			case n == 0:
 				return p.value(r, asKnown)
 			}
-			return p.value(r, a)
+			return p.value(r, asText)
 		})
 	case '"':
 		raw, err := p.lex()

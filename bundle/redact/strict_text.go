@@ -40,7 +40,7 @@ func (t *strictText) next(out []byte) ([]byte, error) {
 			cut = max(t.from, len(t.buf)-pseudonym.Lookahead)
 		}
 	}
-	if piece := t.certificates.mask(t.buf[t.from:cut], t.counts); len(piece) < cut-t.from {
+	if piece := t.certificates.mask(t.buf[t.from:cut], t.counts); !bytes.Equal(piece, t.buf[t.from:cut]) {
 		rest := append(piece, t.buf[cut:]...)
 		t.buf, cut = append(t.buf[:t.from], rest...), t.from+len(piece)
 	}
