@@ -155,7 +155,7 @@ func (c *Canaries) find(src io.Reader, depth int, found func(Hit)) error {
 	members.inside = func(plain io.Reader) {
 		if depth < maxMembers {
 			at := 1 + passed.lines
-			_ = c.find(plain, depth+1, func(h Hit) { found(Hit{at, h.Canary}) }) //nolint:errcheck // damaged data ends where it is damaged
+			_ = c.find(plain, depth+1, func(h Hit) { found(Hit{at, h.Canary}) }) // damaged data ends where it is damaged
 		}
 	}
 	buf := make([]byte, 0, textWindow)

@@ -119,12 +119,12 @@ func descend(states []fieldState, name []byte) (below []fieldState, hit *fieldRu
 // typeMeta is what an object says about its type, as it stands there.
 type typeMeta struct{ api, kind []byte }
 
-// fields gives the field rules that hold for the members of an object: those
-// from above, and those for its own type. A type that is said only after other
+// fields adds the field rules for an object's own type to those from above, as
+// soon as it has said what it is. A type that is said only after other
 // members is known on the next walk.
-func (o *objectWalk) fields() []fieldState {
+func (o *objectWalk) fields() {
 	if o.begun {
-		return o.active
+		return
 	}
 	meta := o.meta
 	if len(o.late) > 0 {
@@ -134,7 +134,7 @@ func (o *objectWalk) fields() []fieldState {
 	}
 	if meta.api == nil || meta.kind == nil {
 		o.passed = true
-		return o.active
+		return
 	}
 	o.begun = true
 	if own := o.scanner.table.begin(meta.api, meta.kind); len(own) > 0 {
@@ -144,5 +144,4 @@ func (o *objectWalk) fields() []fieldState {
 		}
 		o.active = append(own, o.active...)
 	}
-	return o.active
 }

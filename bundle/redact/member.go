@@ -72,11 +72,11 @@ func (m *members) skipLine(src *sourceError) {
 	for {
 		b, err := m.src.Peek(max(1, m.src.Buffered()))
 		if n := bytes.IndexByte(b, '\n'); n >= 0 || err != nil {
-			_, _ = m.src.Discard(max(0, n)) //nolint:errcheck // is in the buffer
+			_, _ = m.src.Discard(max(0, n)) // is in the buffer
 			_ = src.keep(err)
 			return
 		}
-		_, _ = m.src.Discard(len(b)) //nolint:errcheck // is in the buffer
+		_, _ = m.src.Discard(len(b)) // is in the buffer
 	}
 }
 

@@ -47,7 +47,23 @@ func ownRules() Rules {
 }
 
 // ownNames are the names of all rules of this package.
-func ownNames() map[string]bool { return newScanner(Rules{}).names }
+func ownNames() map[string]bool {
+	names := map[string]bool{}
+	for _, n := range structuralRules() {
+		names[n] = true
+	}
+	for _, r := range textRules() {
+		names[r.name] = true
+	}
+	pack, err := parsePack(ownPack)
+	if err != nil {
+		panic(fmt.Sprintf("redact: rules.json: %v", err))
+	}
+	for _, r := range pack.Rules {
+		names[r.Name] = true
+	}
+	return names
+}
 
 // textRules is the part of the rules for text that is code: keywords say where
 // to look (found in one pass, in any case), a finder says what to mask there.
