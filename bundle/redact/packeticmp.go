@@ -133,7 +133,7 @@ func (r rewriter) groups(p part) int {
 func (r rewriter) options(p part, n int) int {
 	const (
 		source, target, prefix, redirected, mtu = 1, 2, 3, 4, 5
-		nonce, route, servers                   = 14, 24, 25
+		route, servers                          = 24, 25
 	)
 	for len(p.old) >= n+8 {
 		size := int(p.old[n+1]) * 8
@@ -157,7 +157,8 @@ func (r rewriter) options(p part, n int) int {
 			r.names.prefix(o.from(8), int(o.old[2]))
 		case kind == servers:
 			o.from(r.addresses(o, 8, size/16)).blank()
-		case kind == mtu, kind == nonce && size == 8:
+		case kind == mtu && size == 8:
+			o.upto(4).from(2).blank()
 		default:
 			o.from(2).blank()
 		}

@@ -164,7 +164,6 @@ func (r rewriter) extensions(p part, w *walk, e *ends) bool {
 		}
 		h := p.upto(w.at + size).from(w.at)
 		if !r.extension(w.next, h, e) {
-			w.kept = true
 			return false
 		}
 		laterFragment := false
@@ -185,7 +184,7 @@ func (r rewriter) extensions(p part, w *walk, e *ends) bool {
 	return false
 }
 
-// extension maps one extension header; false if it may not stay.
+// extension maps one extension header; false if it cannot.
 func (r rewriter) extension(kind byte, p part, e *ends) bool {
 	const ahFixed = 12
 	switch kind {
@@ -237,6 +236,9 @@ func (r rewriter) routing(p part, e *ends) bool {
 	count := (len(p.old) - fixed) / address
 	if kind == segments {
 		count = min(count, int(p.old[4])+1)
+	}
+	if int(left) > count {
+		return false // the addresses are elsewhere
 	}
 	for i := range count {
 		r.names.ipv6(p, fixed+i*address)

@@ -33,7 +33,9 @@ func (r rewriter) link(kind uint16, p part) (n int, ok bool) {
 	case linkEthernet:
 		n, ok = r.ethernet(p)
 	case linkRaw:
-		n, ok = r.ip(p)
+		if n, ok = r.ip(p); !ok {
+			n = 0
+		}
 	case linkSLL2:
 		n, ok = r.cooked(p)
 	}
@@ -133,18 +135,15 @@ func (r rewriter) vxlan(p part) int {
 	return r.tunnel(p, headerVXLAN, etherBridged)
 }
 
-// geneve keeps the header. The values of options are blanked: among those in
-// use are addresses of services.
+// geneve keeps the header without its options: among those in use are
+// addresses of services.
 func (r rewriter) geneve(p part) int {
+	const fixed = 8
 	n, kind, ok := headerGeneve(p.old)
 	if !ok {
 		return 0
 	}
-	for options := p.upto(n).from(8); len(options.old) >= 4; {
-		size := min(4+int(options.old[3]&0x1F)*4, len(options.old))
-		options.upto(size).from(4).blank()
-		options = options.from(size)
-	}
+	p.upto(n).from(fixed).blank()
 	return r.tunnel(p, n, kind)
 }
 

@@ -35,6 +35,7 @@ type packets struct {
 	scanner *scanner
 	payload string
 	counts  counts
+	head    [8]byte // type and length of a block
 	block   []byte
 	ifaces  []iface // of the section
 	begun   bool
@@ -94,14 +95,14 @@ func (p *packets) next(out []byte) ([]byte, error) {
 
 // read reads one block, without its lengths. io.EOF only between blocks.
 func (p *packets) read() (kind uint32, body []byte, err error) {
-	var head [8]byte
-	if _, err := io.ReadFull(p.src, head[:]); err != nil {
+	head := p.head[:]
+	if _, err := io.ReadFull(p.src, head); err != nil {
 		if errors.Is(err, io.EOF) && p.begun {
 			return 0, nil, io.EOF
 		}
 		return 0, nil, truncated(err)
 	}
-	kind, size := binary.LittleEndian.Uint32(head[:]), binary.LittleEndian.Uint32(head[4:])
+	kind, size := binary.LittleEndian.Uint32(head), binary.LittleEndian.Uint32(head[4:])
 	if size < 12 || size%4 != 0 || size > maxBlock {
 		return 0, nil, failf("pcapng block of %d bytes", size)
 	}

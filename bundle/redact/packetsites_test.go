@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -61,10 +62,11 @@ func ipSites(b []byte, n int) []site {
 		return []site{ip}
 	}
 	to := b[n+16 : n+20]
-	for o := n + 20; o+8 <= n+head; o++ { // the only option in the tests that counts
-		if b[o] == 131 && b[o+1] == 7 && b[o+2] == 4 {
-			to = b[o+3 : o+7]
-		}
+	switch options := b[n+20 : n+head]; {
+	case bytes.HasPrefix(options, []byte{131, 7, 4}):
+		to = options[3:7]
+	case bytes.IndexByte(options, 131) >= 0 || bytes.IndexByte(options, 137) >= 0: // a source route that the tests have no form of
+		return []site{ip}
 	}
 	pseudo := slices.Concat(b[n+12:n+16], to, []byte{0, b[n+9]}, be16(uint16(end-n-head)))
 	return append([]site{ip}, transportSites(b[:end], n+head, b[n+9], pseudo)...)
@@ -81,17 +83,19 @@ func ip6Sites(b []byte, n int) []site {
 	from, to, next, at := b[n+8:n+24], b[n+24:n+40], b[n+6], n+40
 	for (next == 0 || next == 43 || next == 44 || next == 60) && at+8 <= end {
 		size := 8 + int(b[at+1])*8
-		if next == 44 {
+		if next == 44 || at+size > end {
 			return nil
 		}
-		if next == 60 && b[at+4] == 0xC9 {
-			from = b[at+6 : at+22]
-		}
-		if next == 43 && b[at+3] > 0 {
-			to = b[at+size-16 : at+size]
-			if b[at+2] == 4 {
-				to = b[at+8 : at+24]
-			}
+		switch h := b[at : at+size]; {
+		case next == 43 && h[3] == 0: // at its end
+		case next == 43 && h[2] == 0 && size%16 == 8 && size > 16:
+			to = h[size-16:]
+		case next == 43 && h[2] == 4 && size >= 24:
+			to = h[8:24]
+		case next == 60 && bytes.HasPrefix(h[2:], []byte{1, 0, 0xC9, 16}) && size == 24:
+			from = h[6:22]
+		case next == 43 || bytes.IndexByte(h, 0xC9) >= 0: // no form of the tests
+			return nil
 		}
 		next, at = b[at], at+size
 	}

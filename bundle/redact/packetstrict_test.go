@@ -154,7 +154,7 @@ func packetForms() []packetForm {
 		{"IPv4 fragment", 1, link2(0x0800, join([]byte{0x45, 0}, be16(60, 7, 0x2000), []byte{64, 17, 0, 0}, []byte(ip1+ip2), udp(53, []byte(query)))), 42},
 		{"IPv6 routing, type 0", 1, link2(0x86DD, from6(43, route0)), 86 + 40},
 		{"IPv6 routing, segments", 1, link2(0x86DD, from6(43, route4)), 86 + 48},
-		{"IPv6 routing, not known", 1, link2(0x86DD, from6(43, join([]byte{6, 2, 3, 1, 0, 0, 0, 0}, []byte(far3), segment))), 54},
+		{"IPv6 routing, not known", 1, link2(0x86DD, from6(43, join([]byte{6, 2, 3, 1, 0, 0, 0, 0}, []byte(far3), segment))), 14},
 		{"IPv6 home address", 1, link2(0x86DD, from6(60, home)), 86 + 24},
 		{"IPv6 options", 1, link2(0x86DD, from6(0, join([]byte{6, 2, 0x1e, 20}, []byte(far3+ip3), segment))), 86 + 24},
 		{"IPv6 fragment, later", 1, link2(0x86DD, from6(44, join([]byte{6, 0, 0, 0x10}, make([]byte, 4), []byte(far3)))), 62},

@@ -30,6 +30,9 @@ func (r rewriter) transport(proto byte, p part, s pseudo) (int, bool) {
 
 func (r rewriter) tcp(p part, s pseudo) (int, bool) {
 	const header, check = 20, 16
+	if s.length < header {
+		return 0, false
+	}
 	n := len(p.old) // ports and what the snaplen left of the header
 	if n >= header {
 		size := int(p.old[12]>>4) * 4
@@ -47,32 +50,48 @@ func (r rewriter) tcp(p part, s pseudo) (int, bool) {
 }
 
 // tcpOptions keeps what connections are made of and puts padding in place of
-// all others: some tell the address that a client has behind a proxy.
+// all others: some tell the address that a client has behind a proxy, or by
+// another path.
 func tcpOptions(p part) {
-	const (
-		end, pad, segment, scale, mayAck, ack = 0, 1, 2, 3, 4, 5
-		timestamps, multipath, addAddress     = 8, 30, 3
-	)
+	const end, pad = 0, 1
 	for len(p.old) > 0 {
 		size := len(p.old)
-		switch kind := p.old[0]; kind {
+		switch p.old[0] {
 		case end:
 			p.blank()
 			return
 		case pad:
 			size = 1
 		default:
+			known := size >= 2 && knownOption(p.old)
 			if size >= 2 && p.old[1] >= 2 {
 				size = min(size, int(p.old[1]))
 			}
-			ok := kind == segment || kind == scale || kind == mayAck || kind == ack || kind == timestamps ||
-				kind == multipath && size > 2 && p.old[2]>>4 != addAddress
-			if !ok || size < 2 {
+			if !known {
 				fill(p.new[:size], pad)
 			}
 		}
 		p = p.from(size)
 	}
+}
+
+// knownOption says whether b begins with an option of TCP that stays, of the
+// length that it has; the snaplen may have cut it.
+func knownOption(b []byte) bool {
+	const segment, scale, mayAck, ack, timestamps = 2, 3, 4, 5, 8
+	switch size := b[1]; b[0] {
+	case segment:
+		return size == 4
+	case scale:
+		return size == 3
+	case mayAck:
+		return size == 2
+	case ack:
+		return size%8 == 2 && size > 2
+	case timestamps:
+		return size == 10
+	}
+	return false
 }
 
 func (r rewriter) udp(p part, s pseudo) int {
