@@ -52,7 +52,9 @@ func strictRows() map[string][]rowTest {
 		"headers of packets":        {{path: pcap, in: frame(ip4(6, 0, tcp(80, p))), gone: p, kept: "TTTT"}, {path: pcap, in: frame(ip4(6, 0, tcp(80, p))), gone: string(ip4(6, 0, nil)[12:20])}},
 		"DNS messages":              {{path: pcap, in: frame(ip4(17, 0, udp(53, []byte(query)))), gone: query}},
 		"TLS handshakes and alerts": {{path: pcap, in: frame(ip4(6, 0, tcp(443, "\x16\x03\x01\x00\x08\x01\x00\x00\x04helo\x15\x03\x03\x00\x02\x02\x28"))), gone: "helo", kept: "\x16\x03\x01\x00\x08\x01"}},
-		"other payload of packets":  {{path: pcap, in: frame(ip4(17, 0, udp(9, []byte(p)))), gone: p}},
+		"names and texts in captures": {{path: pcap, in: frame(nil) + string(blockOf(blockNames, opt(1, ip1+"acme\x00"))), gone: "acme"}, {path: pcap, in: frame(nil) + string(blockOf(blockStatistics, make([]byte, 12), opt(2988, "acme"))), gone: "acme"},
+			{path: pcap, in: frame(nil) + string(blockOf(blockNames, opt(1, ip1+"acme\x00"))), gone: ip1}},
+		"other payload of packets": {{path: pcap, in: frame(ip4(17, 0, udp(9, []byte(p)))), gone: p}},
 	}
 }
 
