@@ -246,9 +246,8 @@ type member struct {
 func (m *member) read(src io.Reader) error {
 	for {
 		buf := m.a.packer.buffer()
-		n, err := io.ReadFull(src, buf)
-		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !last {
+		n, last, err := fill(src, buf)
+		if err != nil {
 			m.a.packer.recycle(buf)
 			return err
 		}
@@ -269,6 +268,29 @@ func (m *member) read(src io.Reader) error {
 		}
 	}
 }
+
+// fill reads until buf is full or src has ended. Only io.EOF itself is an end:
+// a source that was cut off says io.ErrUnexpectedEOF, as io.ReadFull does of a
+// short read, and the two must not be taken for each other.
+func fill(src io.Reader, buf []byte) (n int, last bool, err error) {
+	for idle := 0; n < len(buf); idle++ {
+		k, err := src.Read(buf[n:])
+		n += k
+		switch {
+		case err == io.EOF: //nolint:errorlint // a wrapped one is a failure of something else
+			return n, true, nil
+		case err != nil:
+			return n, false, err
+		case k > 0:
+			idle = 0
+		case idle > maxIdleReads:
+			return n, false, io.ErrNoProgress
+		}
+	}
+	return n, false, nil
+}
+
+const maxIdleReads = 100
 
 // add puts one block of content behind the others, with the padding after the
 // last one.

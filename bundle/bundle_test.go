@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -197,6 +199,27 @@ func TestFailedEntry(t *testing.T) {
 	put(t, w, "logs/x.log", ClassLogs, "good\n")
 	closeWriter(t, w, s)
 	checkContents(t, openBytes(t, out.Bytes(), v), map[string]string{"logs/x.log": "good\n"})
+}
+
+// TestCutSource: a source that breaks off is no entry, whatever it is read as
+// and however long it was by then.
+func TestCutSource(t *testing.T) {
+	s, v := testSigner(t)
+	var out bytes.Buffer
+	w := newTestWriter(t, &out)
+	for path, begin := range map[string]string{"a.log": "x\n", "long.log": strings.Repeat("y\n", MaxFrame), "a.json": `{"a":1}`, "a.ndjson": "{}\n", "nodes/n/proc/x": "1",
+		"captures/a/b.pcapng": "", "nodes/n/y": "text"} {
+		for _, end := range []error{io.ErrUnexpectedEOF, fmt.Errorf("peer: %w", io.ErrUnexpectedEOF)} {
+			src := io.MultiReader(strings.NewReader(begin), iotest.ErrReader(end))
+			if n, err := w.Put(path, ClassLogs, src); err == nil {
+				t.Errorf("%s: %d bytes of a source that was cut off are an entry", path, n)
+			}
+		}
+	}
+	if _, err := w.Close(testInfo(), s); err != nil {
+		t.Fatal(err)
+	}
+	checkContents(t, openBytes(t, out.Bytes(), v), map[string]string{})
 }
 
 var errTest = errors.New("broken source")

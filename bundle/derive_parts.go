@@ -54,12 +54,11 @@ func (d *deriver) hold(src io.Reader) (*held, error) {
 	h := &held{spool: &spool{dir: d.o.SpoolDir}}
 	for {
 		buf := d.w.packer.buffer()
-		n, err := io.ReadFull(src, buf)
-		last := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // from ReadFull itself; a wrapped one is a failure
-		if h.size += int64(n); h.size > MaxFile && (err == nil || last) {
-			err, last = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, int64(MaxFile)), false
+		n, last, err := fill(src, buf)
+		if h.size += int64(n); h.size > MaxFile && err == nil {
+			err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, int64(MaxFile))
 		}
-		if err != nil && !last {
+		if err != nil {
 			d.w.packer.recycle(buf)
 			h.spool.close()
 			return nil, err
