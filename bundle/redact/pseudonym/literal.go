@@ -197,13 +197,11 @@ func (s *scan) mac(i int) int {
 		i > 1 && src[i-1] == sep && class[src[i-2]]&alnum != 0 {
 		return 0
 	}
-	out, ok := a, true
+	out := s.m.MAC(a)
 	if s.back {
-		out, ok = s.m.macBack(a)
-	} else {
-		out = s.m.MAC(a)
+		out, _ = s.m.macBack(a)
 	}
-	if !ok || out == a {
+	if out == a {
 		return j
 	}
 	s.macs++
