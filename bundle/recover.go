@@ -28,7 +28,8 @@ type Recovery struct {
 	Bytes    int64     // of their content
 	Ended    bool      // the collection had come to its end: collection/results.ndjson was written
 	Named    bool      // the index was there: Missing names every entry that is lost
-	Missing  []Missing // sorted as they were found
+	Missing  []Missing // in the order of the file, a million at most
+	More     int       // missing beyond that
 	Damaged  []DamagedRange
 	Tail     []string // lost members of the format's own: "index", "manifest", "seal", "end of archive", "seek table"
 }
@@ -177,17 +178,25 @@ func (r *recovering) miss(e source, have int64, err error) {
 	if gone := (*goneError)(nil); errors.As(err, &gone) {
 		reason = gone.why
 	}
-	r.rec.Missing = append(r.rec.Missing, Missing{Path: e.path, Have: have, Size: e.size, Reason: reason})
+	r.rec.miss(Missing{Path: e.path, Have: have, Size: e.size, Reason: reason})
+}
+
+func (r *Recovery) miss(m Missing) {
+	if len(r.Missing) == MaxFiles {
+		r.More++
+		return
+	}
+	r.Missing = append(r.Missing, m)
 }
 
 // finish writes what is missing into collection/results.ndjson, and seals.
 func (r *recovering) finish() (*Recovery, error) {
 	for _, base := range sortedParts(r.chains) {
 		if p := r.chains[base]; !p.end {
-			r.rec.Missing = append(r.rec.Missing, Missing{Path: base, Size: -1, Reason: fmt.Sprintf("parts from %d on never came", p.n+1)})
+			r.rec.miss(Missing{Path: base, Size: -1, Reason: fmt.Sprintf("parts from %d on never came", p.n+1)})
 		}
 	}
-	r.rec.Missing = append(r.rec.Missing, r.results.absent(r.w.names)...)
+	r.results.absent(r.rec, r.w.names)
 	lines, counts := r.results.merged(r.rec)
 	if _, err := r.w.store(resultsPath, ClassMeta, lines); err != nil {
 		return nil, fmt.Errorf("%s: %w", resultsPath, err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -54,7 +55,7 @@ func newWalker(ctx context.Context, src io.ReaderAt, size int64) (*walker, error
 	}
 	w := &walker{ctx: ctx, src: bufio.NewReaderSize(io.NewSectionReader(src, 0, size), scanBuffer), end: size,
 		dec: dec, scratch: make([]byte, 0, MaxFrame), budget: scanBudget}
-	if t, err := readSeekTable(src, size); err == nil {
+	if t, err := readSeekTable(src, size); err == nil && !slices.ContainsFunc(t.frames, func(e extent) bool { return e.packed == 0 }) {
 		w.borders, w.table, w.end = t.offsets[1:], true, t.offsets[len(t.frames)]
 	}
 	return w, nil

@@ -76,28 +76,29 @@ func (r *results) lines() (raw [][]byte, parsed []result) {
 	return raw, parsed
 }
 
-// absent names the files that were recorded as stored and are not there.
-func (r *results) absent(there names) []Missing {
-	var list []Missing
-	told := map[string]bool{}
+// absent adds the files that were recorded as stored and are not there.
+func (r *results) absent(rec *Recovery, there names) {
+	told := map[string]bool{resultsPath: true, "": true}
+	for _, m := range rec.Missing {
+		told[m.Path] = true
+	}
 	_, parsed := r.lines()
 	for _, l := range parsed {
-		if l.Path == "" || told[l.Path] || l.Status != "ok" && l.Status != "partial" || l.Path == resultsPath {
+		if told[l.Path] || l.Status != "ok" && l.Status != "partial" {
 			continue
 		}
+		told[l.Path] = true
 		path, err := escapePath(l.Path)
 		if _, ok := there[foldKey(path)]; ok || err != nil {
 			continue
 		}
-		told[l.Path] = true
-		list = append(list, Missing{Path: l.Path, Size: -1, Reason: fmt.Sprintf("recorded as %s with %d bytes, but not in the file", l.Status, l.Bytes)})
+		rec.miss(Missing{Path: l.Path, Size: -1, Reason: fmt.Sprintf("recorded as %s with %d bytes, but not in the file", l.Status, l.Bytes)})
 	}
-	return list
 }
 
 // merged gives the new collection/results.ndjson and its counts by status.
 func (r *results) merged(rec *Recovery) (io.Reader, map[string]int) {
-	lost := map[string]Missing{}
+	lost := map[string]Missing{} // the last about each path
 	for _, m := range rec.Missing {
 		lost[m.Path] = m
 	}

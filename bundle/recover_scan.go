@@ -99,6 +99,10 @@ func classOfPath(path string) Class {
 // damage writes down that the current frame gave nothing, or not all.
 func (s *scan) damage(err error) {
 	f := s.frame
+	if n := len(s.rec.Damaged); n == maxLost {
+		s.rec.Damaged[n-1].To = f.to // in so many, one more is not told apart
+		return
+	}
 	s.rec.Damaged = append(s.rec.Damaged, DamagedRange{Frame: f.n, From: f.from, To: f.to, Err: err})
 }
 
@@ -227,7 +231,7 @@ func (s *scan) nameLost() {
 			kept = last.n >= p.n
 		}
 		if !kept && !told[e.path] {
-			s.rec.Missing = append(s.rec.Missing, Missing{Path: e.path, Size: e.size, Reason: "its frames are damaged"})
+			s.rec.miss(Missing{Path: e.path, Size: e.size, Reason: "its frames are damaged"})
 		}
 	}
 }
