@@ -228,6 +228,7 @@ func TestWriteBounds(t *testing.T) {
 	if err != nil || json.Unmarshal(text, &got) != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
+	t.Logf("%+v", got)
 	if got.RSSMB > 128 || got.In < 256<<20 || got.Out > got.In/2 {
 		t.Errorf("%+v", got)
 	}
