@@ -208,7 +208,7 @@ func (c cutter) tcp(b []byte) (int, bool) {
 	if c.payload == PayloadNone || c.headers {
 		return n, true
 	}
-	if hasPort(b, portDNS) {
+	if isDNS(b) {
 		return n + dnsStream(b[n:]), true
 	}
 	return n + tlsRecords(b[n:]), true
@@ -225,7 +225,7 @@ func (c cutter) udp(b []byte) int {
 	body := b[header:]
 	switch {
 	case c.headers:
-	case hasPort(b, portDNS):
+	case isDNS(b):
 		if c.payload == PayloadDefault {
 			return header + dnsMessage(body)
 		}
@@ -275,6 +275,7 @@ func (c cutter) icmp(b []byte, isError func(byte) bool) int {
 	return header + n
 }
 
-func hasPort(b []byte, port uint16) bool {
-	return binary.BigEndian.Uint16(b) == port || binary.BigEndian.Uint16(b[2:]) == port
+// isDNS says whether one port of TCP or UDP is that of DNS.
+func isDNS(b []byte) bool {
+	return binary.BigEndian.Uint16(b) == portDNS || binary.BigEndian.Uint16(b[2:]) == portDNS
 }

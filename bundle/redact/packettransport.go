@@ -43,7 +43,7 @@ func (r rewriter) tcp(p part, s pseudo) (int, bool) {
 		tcpOptions(p.upto(n).from(header))
 	}
 	s.mendTransport(p, check, protoTCP, p.change(n), s.change)
-	if n < header || r.payload == PayloadNone || r.headers || hasPort(p.old, portDNS) {
+	if n < header || r.payload == PayloadNone || r.headers || isDNS(p.old) {
 		return n, true
 	}
 	return n + tlsHeads(p.old[n:]), true
@@ -107,7 +107,7 @@ func (r rewriter) udp(p part, s pseudo) int {
 	body, to, n := p.from(header), binary.BigEndian.Uint16(p.old[2:]), header
 	switch {
 	case r.headers:
-	case hasPort(p.old, portDNS):
+	case isDNS(p.old):
 		if r.payload == PayloadDefault && !s.fragment && !r.padded {
 			r.dns(body.old)
 		}

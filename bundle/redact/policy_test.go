@@ -71,9 +71,9 @@ func policyRows() map[string][]rowTest {
 		"other payload of packets":                 {{path: pcap, in: frame(ip4(17, 0, udp(9, []byte(p)))), gone: p}},
 		"names and texts in captures": {{path: pcap, in: frame(nil) + string(blockOf(blockNames, opt(1, ip1+"acme\x00"))), kept: ip1 + "acme"},
 			{path: pcap, in: frame(nil) + string(blockOf(blockNames, opt(1, ip1+"password="+p))), refused: true}},
-		"TLS keys and unknown blocks":              {{path: pcap, in: frame(nil) + string(appendBlock(nil, 0x0A, []byte("TLSK\x04\x00\x00\x00abcd"))), refused: true}},
-		"NUL bytes":                                {{path: "a.log", in: "aa\x00\x00\x00bb", gone: "\x00", kept: "aabb"}, {path: "a.log", in: "a\x00b", gone: "\x00", kept: "a b"}},
-		"binary data of unknown kind":              {{path: "nodes/n/x.bin", in: "\xff\xfe\x00", refused: true}, {path: "x.gz", in: "\x1f\x8b\x08", refused: true}},
+		"TLS keys and unknown blocks": {{path: pcap, in: frame(nil) + string(appendBlock(nil, 0x0A, []byte("TLSK\x04\x00\x00\x00abcd"))), refused: true}},
+		"NUL bytes":                   {{path: "a.log", in: "aa\x00\x00\x00bb", gone: "\x00", kept: "aabb"}, {path: "a.log", in: "a\x00b", gone: "\x00", kept: "a b"}},
+		"binary data of unknown kind": {{path: "nodes/n/x.bin", in: "\xff\xfe\x00", refused: true}, {path: "x.gz", in: "\x1f\x8b\x08", refused: true}},
 		"JSON that does not parse, or is too large": {{path: anyObject, in: `{"a":`, refused: true}, {path: anyObject, in: `"` + strings.Repeat("a", maxLine) + `"`, refused: true},
 			{path: "cluster/version.json", in: `{]`, refused: true}},
 	}
