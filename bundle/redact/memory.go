@@ -33,16 +33,21 @@ func (m *memory[T]) of(raw []byte) *T {
 	if len(raw) > memoryLength {
 		return nil
 	}
-	if s := &m.slots[slotOf(raw)]; s.used && bytes.Equal(s.raw, raw) {
-		return &s.what
+	h := slotOf(raw)
+	for _, slot := range [...]uint64{h, h ^ 1} {
+		if s := &m.slots[slot]; s.used && bytes.Equal(s.raw, raw) {
+			return &s.what
+		}
 	}
 	return nil
 }
 
-// keep remembers, in the place of another string perhaps.
+// keep remembers, in the place of the older of two other strings perhaps.
 func (m *memory[T]) keep(raw []byte, what T) {
 	if len(raw) <= memoryLength {
-		s := &m.slots[slotOf(raw)]
+		h := slotOf(raw)
+		m.slots[h], m.slots[h^1] = m.slots[h^1], m.slots[h]
+		s := &m.slots[h]
 		s.raw, s.what, s.used = append(s.raw[:0], raw...), what, true
 	}
 }
