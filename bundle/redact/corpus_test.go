@@ -204,14 +204,21 @@ func argumentPlants(r *rand.Rand) []plant {
 	return all
 }
 
-// left gives the parts of a planted secret that are still in out.
+// left gives the parts of a planted secret that are still in out. Where an
+// encoding leaves no part to look for, the entry must have changed.
 func (p plant) left(out []byte) []string {
+	if len(p.gone) == 0 && string(out) == p.in {
+		return []string{"all of it"}
+	}
 	return slices.DeleteFunc(slices.Clone(p.gone), func(s string) bool { return !bytes.Contains(out, []byte(s)) })
 }
 
 // TestRecall: nothing of the corpus survives.
 func TestRecall(t *testing.T) {
-	all := corpus(1)
+	var all []plant
+	for seed := range uint64(4) {
+		all = append(all, corpus(seed)...)
+	}
 	r := newRedactor(t, "")
 	missed := map[string]int{}
 	names := map[string]bool{}
