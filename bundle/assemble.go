@@ -103,11 +103,15 @@ func (a *assembler) header(path string, size int64) []byte {
 
 // put stores what r yields, redacted, at path.
 func (a *assembler) put(path string, class Class, r io.Reader) (int64, error) {
-	path, err := escapePath(a.rename(path))
+	path, err := escapePath(path)
 	if err != nil {
 		return 0, err
 	}
-	return a.store(path, class, a.redact(path, r))
+	to, err := escapePath(a.rename(path))
+	if err != nil {
+		return 0, err
+	}
+	return a.store(to, class, a.redact(path, r))
 }
 
 // store stores what r yields at path, as they are.

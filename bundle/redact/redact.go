@@ -115,10 +115,11 @@ func New(p Policy, o Options) (*Redactor, error) {
 	}, nil
 }
 
-// Reader yields src as it may be stored at path (which has no top folder). A
-// failure of redaction is a read error that wraps [ErrRedaction], one of src
-// is passed on as it is; what was read before an error must not be used. The
-// redactions of an entry are counted when its end has been read.
+// Reader yields src as it may be stored. It is the entry that is called path
+// (which has no top folder) before [Redactor.Path]. A failure of redaction is a
+// read error that wraps [ErrRedaction], one of src is passed on as it is; what
+// was read before an error must not be used. The redactions of an entry are
+// counted when its end has been read.
 func (r *Redactor) Reader(path string, src io.Reader) io.Reader {
 	counts := counts{}
 	return &reader{redactor: r, path: r.Path(path), counts: counts, step: r.strict(path, r.open(path, src, counts), counts)}
