@@ -137,6 +137,9 @@ func (r rewriter) options(p part, n int) int {
 	)
 	for len(p.old) >= n+8 {
 		size := int(p.old[n+1]) * 8
+		if size == 0 {
+			return n
+		}
 		if p.old[n] == redirected {
 			if !r.inside(true) {
 				return n
@@ -144,7 +147,7 @@ func (r rewriter) options(p part, n int) int {
 			p.upto(n + 8).from(n + 2).blank()
 			return n + 8 + r.quoted(p.from(n+8))
 		}
-		if size == 0 || len(p.old) < n+size {
+		if len(p.old) < n+size {
 			return n
 		}
 		o := p.upto(n + size).from(n)
