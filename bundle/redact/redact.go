@@ -16,6 +16,10 @@
 // UUIDs, digests and resource versions stay. POLICY.md beside this file says
 // for every class of data what happens to it.
 //
+// [PolicyStrict] has a second stage behind all that: package pseudonym, in text
+// and, by its structure, in JSON, in the hex columns of files of the kernel, in
+// packets, and in the paths themselves.
+//
 // Everything fails closed: what cannot be parsed, is too large or of an unknown
 // kind ends in an error that wraps [ErrRedaction], and never in raw bytes.
 package redact
