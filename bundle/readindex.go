@@ -205,6 +205,9 @@ func (r *Reader) parsePart(text string, from, to int) (p indexPart, err error) {
 	p.from, p.to = n-len(r.chunks), to-len(r.chunks)
 	var paths pathCheck
 	for ; text != ""; n++ {
+		if n == to {
+			return p, fmt.Errorf("%w: line %d of the index does not end", ErrDamaged, n+1)
+		}
 		i := n - len(r.chunks)
 		e, ok := &r.entries[i], false
 		if text, ok = e.cut(text); !ok {
@@ -221,7 +224,7 @@ func (r *Reader) parsePart(text string, from, to int) (p indexPart, err error) {
 		r.nodes[i] = node{path: e.path, size: e.size, parts: r.entries[i : i+1 : i+1]}
 	}
 	if n != to {
-		return p, fmt.Errorf("%w: line %d of the index does not end", ErrDamaged, n)
+		return p, fmt.Errorf("%w: a line break within line %d of the index", ErrDamaged, n)
 	}
 	return p, nil
 }
