@@ -176,6 +176,11 @@ func (m *Mapper) IPv6(a [16]byte) [16]byte {
 		copy(a[12:], inner[:])
 		return a
 	}
+	if end, ok := groupEnd(&a); ok {
+		end = m.v6.groupEnd(end, false)
+		copy(a[13:], end[:])
+		return a
+	}
 	m.mu6.Lock()
 	out, ok := m.seen6[a]
 	m.mu6.Unlock()
@@ -201,6 +206,11 @@ func (m *Mapper) IPv6Back(a [16]byte) [16]byte {
 		copy(a[12:], inner[:])
 		return a
 	}
+	if end, ok := groupEnd(&a); ok {
+		end = m.v6.groupEnd(end, true)
+		copy(a[13:], end[:])
+		return a
+	}
 	return m.v6.walk(a, 0, 128, true)
 }
 
@@ -213,9 +223,33 @@ func innerV4(a *[16]byte) (inner [4]byte, ok bool) {
 	return inner, true
 }
 
+// groupEnd gives the last three bytes of a solicited-node group, which are
+// those of an address, and often of a hardware address.
+func groupEnd(a *[16]byte) (end [3]byte, ok bool) {
+	const solicited = "\xff\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\xff"
+	copy(end[:], a[13:])
+	return end, string(a[:13]) == solicited
+}
+
+// groupEnd maps them as the end of a link-local address that nobody has.
+func (p *pan) groupEnd(end [3]byte, back bool) [3]byte {
+	a := [16]byte{0: 0xfe, 1: 0x80, 8: 0xff, 9: 0x02}
+	copy(a[13:], end[:])
+	a = p.walk(a, 104, 128, back)
+	return [3]byte(a[13:])
+}
+
 // MAC maps a hardware address. It keeps the bits that say whether it is locally
-// administered and a group; groups, broadcast and zero stay as they are.
+// administered and a group; groups, broadcast and zero stay as they are, but
+// for the end of a solicited-node group.
 func (m *Mapper) MAC(a [6]byte) [6]byte {
+	if a[0] == 0x33 && a[1] == 0x33 && a[2] == 0xff {
+		out := a
+		end := m.v6.groupEnd([3]byte(a[3:]), false)
+		copy(out[3:], end[:])
+		m.used.add(string(appendMAC(nil, out, ':')), string(appendMAC(nil, a, ':')))
+		return out
+	}
 	if a == ([6]byte{}) || a[0]&1 != 0 {
 		return a
 	}

@@ -112,7 +112,7 @@ func TestSpecialRanges(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"0.0.0.0", "0.1.2.3", "127.0.0.1", "127.0.0.53", "169.254.169.254", "224.0.0.1", "239.1.2.3", "255.255.255.0", "255.255.255.255", "::", "::1", "ff02::1", "ff02::1:ff12:3456"} {
+	for _, s := range []string{"0.0.0.0", "0.1.2.3", "127.0.0.1", "127.0.0.53", "169.254.169.254", "224.0.0.1", "239.1.2.3", "255.255.255.0", "255.255.255.255", "::", "::1", "ff02::1"} {
 		if a := netip.MustParseAddr(s); m.addr(a) != a {
 			t.Errorf("%s became %s", a, m.addr(a))
 		}
@@ -179,5 +179,27 @@ func TestKeys(t *testing.T) {
 	const text = "jane@acme.com 10.1.2.3 52:54:00:12:34:56"
 	if x, y, z := one.Text(nil, []byte(text), map[string]int{}), two.Text(nil, []byte(text), map[string]int{}), newMapper(t).Text(nil, []byte(text), map[string]int{}); string(x) != string(y) || string(x) == string(z) {
 		t.Errorf("%s\n%s\n%s", x, y, z)
+	}
+}
+
+// TestSolicitedGroup: the group of an address gives its end away, so it is
+// mapped, in text as in an address, and back.
+func TestSolicitedGroup(t *testing.T) {
+	m, err := New(Key{1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := netip.MustParseAddr("ff02::1:ff12:3456").As16()
+	to := m.IPv6(group)
+	if [13]byte(to[:13]) != [13]byte(group[:13]) || to == group || m.IPv6Back(to) != group {
+		t.Errorf("%v → %v → %v", group, to, m.IPv6Back(to))
+	}
+	mac := m.MAC([6]byte{0x33, 0x33, 0xff, 0x12, 0x34, 0x56})
+	if [3]byte(mac[3:]) != [3]byte(to[13:]) {
+		t.Errorf("the hardware group %x is not that of %v", mac, to)
+	}
+	text := string(m.Text(nil, []byte("join ff02::1:ff12:3456 33:33:ff:12:34:56 ff02::1 33:33:00:00:00:01"), map[string]int{}))
+	if want := "join " + netip.AddrFrom16(to).String() + " " + string(appendMAC(nil, mac, ':')) + " ff02::1 33:33:00:00:00:01"; text != want {
+		t.Errorf("%q, want %q", text, want)
 	}
 }
