@@ -281,7 +281,7 @@ func fill(src io.Reader, buf []byte) (n int, last bool, err error) {
 		k, err := src.Read(buf[n:])
 		n += k
 		switch {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is a failure of something else
+		case err == io.EOF: // itself: a wrapped one is a failure of something else
 			return n, true, nil
 		case err != nil:
 			return n, false, err

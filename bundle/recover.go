@@ -115,10 +115,7 @@ type source struct {
 }
 
 // goneError says why the content of an entry is not whole.
-type goneError struct {
-	have int64
-	why  string
-}
+type goneError struct{ why string }
 
 func (e *goneError) Error() string { return e.why }
 
