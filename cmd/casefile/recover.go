@@ -26,7 +26,7 @@ func recoverCommand() *cli.Command {
 		Name: "recover", Usage: "make a whole bundle of an unfinished or damaged one", ArgsUsage: "FILE", Description: recoverHelp,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the new bundle to `FILE`, - is stdout (default: NAME.recovered.tar.zst)"},
-			&cli.StringFlag{Name: "key", Usage: "seal with the private key in `FILE` (default: your own identity)"},
+			&cli.StringFlag{Name: "key", Aliases: []string{"sign-key"}, Usage: "seal with the private key in `FILE` (default: your own identity)"},
 			&cli.BoolFlag{Name: "no-sign", Usage: "do not seal the new bundle"},
 			encryptFlag(), identityFlag(),
 		},
