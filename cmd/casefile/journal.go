@@ -13,7 +13,8 @@ const journalInterval = 5 * time.Second
 
 // journal writes down at intervals what a collection has recorded so far, and
 // sends everything on its way to the file: a run that is killed leaves all but
-// the last seconds, with word of what was there. A short run needs none.
+// the last seconds, with word of what was there; under encryption all but the
+// last 64 KiB of the file as well. A short run needs none.
 type journal struct {
 	w    *bundle.Writer
 	sink bundleSink
