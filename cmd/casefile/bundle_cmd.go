@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,7 +99,8 @@ func bundleList(c *cli.Context) error {
 			return err
 		}
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	out := bufio.NewWriterSize(os.Stdout, 64<<10)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, f := range b.Files() {
 		if ok, _ := path.Match(glob, f.Path); glob != "" && !ok && !strings.HasPrefix(f.Path, strings.TrimSuffix(glob, "/")+"/") {
 			continue
@@ -109,7 +111,7 @@ func bundleList(c *cli.Context) error {
 			fmt.Fprintln(w, f.Path) // without a tab it goes through as it is
 		}
 	}
-	return w.Flush()
+	return errors.Join(w.Flush(), out.Flush())
 }
 
 func bundleCat(c *cli.Context) error {
