@@ -202,6 +202,9 @@ func FuzzText(f *testing.F) {
 	r := newRedactor(f, "")
 	f.Fuzz(func(t *testing.T, noise []byte, pad uint16) {
 		noise = bytes.ReplaceAll(noise, []byte(planted), nil)
+		if bytes.Contains(bytes.ReplaceAll(noise, []byte{0}, nil), []byte(planted)) {
+			return // NUL bytes go away: the noise itself would hold it, where nothing says that it is one
+		}
 		in := fmt.Sprintf("%s\npassword=%s\n%s", noise, planted, strings.Repeat("z", int(pad)))
 		b, err := io.ReadAll(r.Reader("a.log", strings.NewReader(in)))
 		got := string(b)
