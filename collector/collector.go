@@ -9,6 +9,7 @@ package collector
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 )
@@ -78,6 +79,16 @@ type Progress struct {
 	Bytes int64  `json:"bytes,omitempty"`
 	Note  string `json:"note,omitempty"`
 }
+
+// Observation is a row of what was measured by sending something, rather than
+// read: the outcome of a probe, or, of the kind [ActionKind], that it was sent.
+type Observation struct {
+	Kind string          `json:"kind"` // "dns", "tcp", …: probes/<kind>.ndjson
+	Row  json.RawMessage `json:"row"`  // an object with the name of its "node"
+}
+
+// ActionKind is the kind of the rows of collection/actions.ndjson.
+const ActionKind = "action"
 
 // Errors that decide the status of a result.
 var (

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +13,10 @@ import (
 
 // Options of [Run].
 type Options struct {
-	MaxBytes int64          // uncompressed bytes in all; 0 is without bound
-	Progress func(Progress) // may be nil; called from several goroutines
-	Recorded func(Result)   // may be nil; called once for each result, as it comes
+	MaxBytes int64             // uncompressed bytes in all; 0 is without bound
+	Progress func(Progress)    // may be nil; called from several goroutines
+	Recorded func(Result)      // may be nil; called once for each result, as it comes
+	Observed func(Observation) // may be nil; called once for each row of a probe, from several goroutines
 }
 
 // Run runs the collectors side by side and returns one result for everything
@@ -102,6 +104,14 @@ func (o *Output) Record(r Result) {
 	o.mu.Unlock()
 	if o.opts.Recorded != nil {
 		o.opts.Recorded(r)
+	}
+}
+
+// Observe hands a row of a probe to the caller.
+func (o *Output) Observe(kind string, row any) {
+	b, err := json.Marshal(row)
+	if err == nil && o.opts.Observed != nil {
+		o.opts.Observed(Observation{Kind: kind, Row: b})
 	}
 }
 

@@ -52,13 +52,14 @@ func Converse(ctx context.Context, conn io.ReadWriteCloser, plan Plan, out *coll
 		ctx, stop = context.WithTimeout(ctx, time.Duration(plan.TimeoutMS)*time.Millisecond+timeoutSlack)
 		defer stop()
 	}
-	c := &caller{conn: conn, router: newRouter(plan, out), cancel: make(chan struct{}), done: make(chan struct{})}
+	c := &caller{conn: conn, router: newRouter(plan, out), clock: clockOf(plan), cancel: make(chan struct{}), done: make(chan struct{})}
 	var writer sync.WaitGroup
 	writer.Go(func() { c.talk(ctx, payload) })
 	end, err := c.listen()
 	close(c.done)
 	conn.Close()
 	writer.Wait()
+	c.clock.report(out)
 	frames := c.router.finish(err)
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -75,6 +76,7 @@ func Converse(ctx context.Context, conn io.ReadWriteCloser, plan Plan, out *coll
 type caller struct {
 	conn   io.ReadWriteCloser
 	router *router
+	clock  *clock        // nil unless the plan asks for it
 	cancel chan struct{} // closed when the frames were refused: nothing more is wanted
 	done   chan struct{} // closed when the reader has ended
 }
@@ -90,8 +92,10 @@ func (c *caller) talk(ctx context.Context, plan []byte) {
 	tick := time.NewTicker(keepaliveEvery)
 	defer tick.Stop()
 	refused := c.router.refused
+	ask, stop := c.clock.ticker()
+	defer stop()
 	for {
-		kind := KindKeepalive
+		kind, payload := KindKeepalive, []byte(nil)
 		select {
 		case <-c.done:
 			return
@@ -101,9 +105,14 @@ func (c *caller) talk(ctx context.Context, plan []byte) {
 			return
 		case <-refused:
 			kind, refused = KindCancel, nil
+		case <-ask:
+			if kind, payload = KindTime, c.clock.ask(); payload == nil {
+				ask = nil
+				continue
+			}
 		case <-tick.C:
 		}
-		if WriteRecord(c.conn, kind, nil) != nil {
+		if WriteRecord(c.conn, kind, payload) != nil {
 			return
 		}
 	}
@@ -138,6 +147,10 @@ func (c *caller) listen() (End, error) {
 		}
 		if kind == KindEnd {
 			return c.router.end(payload)
+		}
+		if kind == KindTime && c.clock != nil {
+			c.clock.heard(payload)
+			continue
 		}
 		if err := c.router.route(kind, payload); err != nil {
 			return End{}, err

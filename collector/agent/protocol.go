@@ -6,14 +6,19 @@
 // Both directions carry records: one byte of kind, four bytes of length (big
 // endian, at most [MaxRecord]), the payload.
 //
-//	CLI   → agent   J plan (JSON)   K keepalive   C cancel
-//	agent → CLI     H hello   P progress   R result   F frames   E end   K keepalive   (JSON but for F and K)
+//	CLI   → agent   J plan (JSON)   K keepalive   C cancel   T time (JSON)
+//	agent → CLI     H hello   P progress   R result   O observation   F frames   E end   K keepalive   T time   (JSON but for F and K)
 //
 // The agent speaks first (H). Both sides send a keepalive every five seconds
 // and give up on a peer that is silent for a minute. The payloads of the F records, joined, are a bundle fragment: finished
 // frames and their index lines. A stream without its E record is partial. The
 // agent ends when its stdin ends before E is out, so that a killed CLI leaves
 // nothing running.
+//
+// When the plan asks for the clock, the CLI sends a few T records with its
+// time, and the agent answers each with the times at which it came and went,
+// as NTP does; the exchange with the shortest way there and back gives the
+// offset of the clocks, and half that way its bound.
 package agent
 
 import (
@@ -48,6 +53,8 @@ const (
 	KindResult    Kind = 'R'
 	KindFrames    Kind = 'F'
 	KindEnd       Kind = 'E'
+	KindObserved  Kind = 'O'
+	KindTime      Kind = 'T'
 )
 
 // Plan says what the agent of one node gathers.
@@ -65,6 +72,7 @@ type Plan struct {
 	Prefixes    []string  `json:"prefixes"` // all that the agent may write below
 	Pods        []Pod     `json:"pods,omitempty"`
 	Captures    []Capture `json:"captures,omitempty"`
+	Probes      []Probe   `json:"probes,omitempty"`
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
 
 	Rules []byte `json:"rules,omitempty"` // the user's own rules of redaction, as their file has them
@@ -94,6 +102,25 @@ type Capture struct {
 	DurationMS int64  `json:"durationMillis"`
 	MaxBytes   int64  `json:"maxBytes"`
 }
+
+// Probe is something that the node sends, because the user asked for it.
+type Probe struct {
+	Kind      string `json:"kind"`                // dns, tcp, mtu, path, http, clock
+	To        string `json:"to,omitempty"`        // a name, host:port or URL
+	Target    string `json:"target,omitempty"`    // what To stands for: pod/NS/NAME, node/NAME, service/NS/NAME
+	From      string `json:"from"`                // pod/NS/NAME or node/NAME
+	PodUID    string `json:"podUID,omitempty"`    // empty: the node's own namespace
+	ResolvUID string `json:"resolvUID,omitempty"` // the pod whose resolv.conf is used; empty: that of the place itself
+	Cell      string `json:"cell,omitempty"`      // of the table of contrasts
+	Count     int    `json:"count,omitempty"`     // repetitions; 0 is the kind's own
+	TimeoutMS int64  `json:"timeoutMillis,omitempty"`
+	EDNS      int    `json:"edns,omitempty"`        // bytes that a DNS answer over UDP may have
+	TCP       bool   `json:"tcp,omitempty"`         // DNS over TCP from the start
+	AfterMS   int64  `json:"afterMillis,omitempty"` // from the start of the node's captures
+}
+
+// Source is what the results of p are filed under.
+func (p Probe) Source() string { return "probe/" + p.Kind + "/" + p.From }
 
 // Hello is the agent's first record.
 type Hello struct {
@@ -192,5 +219,6 @@ func ReadRecord(r io.Reader) (Kind, []byte, error) {
 type Session interface {
 	Record(collector.Result)
 	Progress(collector.Progress)
+	Observe(collector.Observation)
 	Frames() io.Writer // a bundle fragment
 }

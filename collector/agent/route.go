@@ -20,6 +20,8 @@ const (
 	maxPath      = 4 << 10
 	maxRules     = 1_000    // of End.Redaction
 	framesMargin = 16 << 20 // frames may exceed the plan's bytes by their own overhead
+	maxObserved  = 20_000   // rows of probes
+	maxObservedB = 16 << 20 // and their bytes
 )
 
 // router takes the records of one agent to where they belong.
@@ -33,7 +35,8 @@ type router struct {
 
 	results                                  []collector.Result
 	dropped, progress, unknown, resultsHeard int
-	frameBytes                               int64
+	frameBytes, observedBytes                int64
+	observed                                 int
 }
 
 func newRouter(plan Plan, out *collector.Output) *router {
@@ -54,6 +57,8 @@ func (r *router) route(kind Kind, payload []byte) error {
 		}
 		r.result(res)
 		return nil
+	case KindObserved:
+		return r.observe(payload)
 	case KindProgress:
 		var p collector.Progress
 		if len(payload) > maxJSON || json.Unmarshal(payload, &p) != nil {
@@ -144,6 +149,11 @@ func (r *router) ownSource(s string) bool {
 	}
 	for _, c := range r.plan.Captures {
 		if s == "capture/"+c.Target || s == "capture/"+c.Name {
+			return true
+		}
+	}
+	for _, p := range r.plan.Probes {
+		if s == p.Source() {
 			return true
 		}
 	}

@@ -48,7 +48,7 @@ func Serve(ctx context.Context, r io.Reader, w io.Writer, hello Hello, run func(
 		defer stop()
 	}
 	gone := make(chan error, 1)
-	go listenToCaller(r, cancel, gone)
+	go listenToCaller(r, cancel, gone, s.time)
 	go s.keepalive(ctx)
 	done := make(chan struct{})
 	var end End
@@ -90,8 +90,8 @@ func readPlan(r io.Reader) (Plan, error) {
 	return p, nil
 }
 
-// listenToCaller reads keepalives until the caller is gone.
-func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- error) {
+// listenToCaller reads keepalives until the caller is gone, and tells the time.
+func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- error, tell func([]byte)) {
 	silence := time.AfterFunc(silenceLimit, func() {
 		select {
 		case gone <- fmt.Errorf("%w: no keepalive for %s", errStdinEnded, silenceLimit):
@@ -100,7 +100,7 @@ func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- err
 	})
 	defer silence.Stop()
 	for {
-		kind, _, err := ReadRecord(r)
+		kind, payload, err := ReadRecord(r)
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				err = fmt.Errorf("%w: %w", errStdinEnded, err)
@@ -114,8 +114,11 @@ func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- err
 			return
 		}
 		silence.Reset(silenceLimit)
-		if kind == KindCancel {
+		switch kind {
+		case KindCancel:
 			cancel(errCancelled)
+		case KindTime:
+			tell(payload)
 		}
 	}
 }
@@ -181,6 +184,9 @@ func (s *session) Record(r collector.Result) {
 
 // Progress implements [Session].
 func (s *session) Progress(p collector.Progress) { _ = s.write(KindProgress, p) }
+
+// Observe implements [Session].
+func (s *session) Observe(o collector.Observation) { _ = s.write(KindObserved, o) }
 
 // Frames implements [Session].
 func (s *session) Frames() io.Writer { return frameWriter{s} }
