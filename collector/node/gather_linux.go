@@ -127,6 +127,7 @@ func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, aga
 	g.rawFiles(ctx, prefix+"proc/net", g.o.ProcRoot+"/thread-self/net", netFiles(ns.Host))
 	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net", again)
 	g.tables(ctx, prefix+"net/")
+	g.netfilter(ctx, prefix+"net/", again)
 	g.stream(ctx, prefix+"net/sockets.ndjson", g.sockets)
 	if ns.Host {
 		g.rawFiles(ctx, prefix+"proc", g.o.ProcRoot, hostFiles())

@@ -19,11 +19,14 @@
 //	proc/net/*  proc/net/stat/*   raw
 //	proc/sys/net/**               raw, a file each; after the first sample only net/netfilter
 //	net/{links,addrs,routes,rules,neighbors,fdb,qdiscs,sockets}.ndjson
+//	net/{nftables,iptables}.ndjson  typed; iptables is the legacy back end
+//	net/{nftables,ip{,6}tables-{nft,legacy}}.txt  once, by the node's own tools
 //
 // # Care
 //
-// Reading must not change the machine. The legacy iptables tables are never
-// queried, since the query itself creates them; sysctls whose reading logs a
+// Reading must not change the machine. Of the legacy iptables only tables that
+// the kernel names are queried, since the query creates others; programs are
+// run from the node's own root alone, never from a pod's; sysctls whose reading logs a
 // deprecation, and those that hold keys, are passed over. Namespaces are
 // entered on threads that end afterwards, and are not held open between the
 // samples. Each source that fails costs only itself and leaves a result.

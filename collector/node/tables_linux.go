@@ -267,17 +267,6 @@ func routeType(t int) string {
 	return strconv.Itoa(t)
 }
 
-// flagNames lists the names of the bits that are set.
-func flagNames(v int, names []string) []string {
-	var set []string
-	for i, n := range names {
-		if v&(1<<i) != 0 && n != "" {
-			set = append(set, n)
-		}
-	}
-	return set
-}
-
 func linkFlags(v uint32) []string {
 	return flagNames(int(v), strings.Fields("UP BROADCAST DEBUG LOOPBACK POINTOPOINT NOTRAILERS RUNNING NOARP PROMISC ALLMULTI MASTER SLAVE MULTICAST PORTSEL AUTOMEDIA DYNAMIC LOWER_UP DORMANT"))
 }
