@@ -16,6 +16,7 @@ import (
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/agent"
 	"github.com/casefile-io/casefile/collector/node"
+	"github.com/casefile-io/casefile/collector/node/ebpf"
 )
 
 // memoryLimit makes the garbage collector work harder near it; packet rings
@@ -61,6 +62,9 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	pods := nodePods(plan.Pods)
 	collectors := []collector.Collector{node.New(node.Options{Node: plan.Node, Pods: pods, Samples: plan.Samples,
 		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess})}
+	if plan.EBPFMS > 0 {
+		collectors = append(collectors, ebpf.New(ebpf.Options{Node: plan.Node, Window: time.Duration(plan.EBPFMS) * time.Millisecond}))
+	}
 	if len(plan.Captures) > 0 {
 		spaces, err := node.Namespaces("/proc", pods)
 		collectors = append(collectors, captures(plan, spaces, err)...)

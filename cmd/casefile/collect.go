@@ -12,6 +12,7 @@ import (
 	"github.com/casefile-io/casefile/bundle/redact"
 	"github.com/casefile-io/casefile/collector/capture"
 	"github.com/casefile-io/casefile/collector/cluster"
+	"github.com/casefile-io/casefile/collector/node/ebpf"
 )
 
 const collectHelp = `Takes a snapshot of the cluster that kubectl would talk to: its objects, events and
@@ -59,6 +60,7 @@ func collectFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "capture-duration", Value: 30 * time.Second, Usage: "how long to capture, as `DURATION`"},
 		&cli.IntFlag{Name: "snaplen", Value: 128, Usage: "`BYTES` kept of each packet"},
 		&cli.StringFlag{Name: "payload", Value: "default", Usage: "`WHAT` stays of captured payload: none, default (DNS and TLS handshakes) or full"},
+		&cli.DurationFlag{Name: "ebpf", Usage: "watch each node's kernel for `DURATION` (10s is good): drops by reason and place, retransmissions, resets, TCP states"},
 		&cli.StringSliceFlag{Name: "label", Usage: "put `KEY=VALUE` into the manifest, may be repeated"},
 		&cli.StringFlag{Name: "note", Usage: "put `TEXT` into the manifest"},
 		&cli.BoolFlag{Name: "review", Usage: "also write a page that says what is in the bundle, for whoever must approve it, beside it"},
@@ -120,6 +122,7 @@ type plan struct {
 	Duration   string            `json:"captureDuration,omitempty"`
 	Snaplen    int               `json:"snaplen,omitempty"`
 	Payload    string            `json:"payload"`
+	EBPF       string            `json:"ebpf,omitempty"`
 	Redaction  string            `json:"redaction"`
 	RulePack   string            `json:"rulePack,omitempty"` // sha256 of --redact-rules
 	MaxBytes   int64             `json:"maxBytes"`
@@ -127,9 +130,10 @@ type plan struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Note       string            `json:"note,omitempty"`
 
-	since, interval, duration, timeout time.Duration
-	policy                             redact.Policy
-	pack                               rulePack
+	since, interval, duration, timeout, ebpf time.Duration
+
+	policy redact.Policy
+	pack   rulePack
 }
 
 // captureRequest is one --capture.
@@ -145,7 +149,7 @@ func planFrom(c *cli.Context) (*plan, error) {
 	}
 	p := &plan{Command: "collect", Version: version, Host: c.Bool("host"), Profile: c.String("profile"), Namespaces: c.StringSlice("n"), Nodes: c.String("nodes"),
 		Samples: c.Int("samples"), Snaplen: c.Int("snaplen"), Payload: c.String("payload"), Redaction: c.String("redact"), Note: c.String("note"),
-		since: c.Duration("since"), interval: c.Duration("sample-interval"), duration: c.Duration("capture-duration"), timeout: c.Duration("timeout")}
+		ebpf: c.Duration("ebpf"), since: c.Duration("since"), interval: c.Duration("sample-interval"), duration: c.Duration("capture-duration"), timeout: c.Duration("timeout")}
 	var err error
 	if p.policy, err = redact.ParsePolicy(p.Redaction); err != nil {
 		return nil, usagef("--redact: %v", err)
@@ -171,6 +175,9 @@ func planFrom(c *cli.Context) (*plan, error) {
 	if p.since > 0 {
 		p.Since = p.since.String()
 	}
+	if p.ebpf > 0 {
+		p.EBPF = p.ebpf.String()
+	}
 	return p, p.check()
 }
 
@@ -186,6 +193,8 @@ func (p *plan) check() error {
 		return usagef("--capture-duration %s must lie between nothing and --timeout %s", p.duration, p.timeout)
 	case time.Duration(p.Samples-1)*p.interval >= p.timeout:
 		return usagef("%d samples %s apart do not fit into --timeout %s", p.Samples, p.interval, p.timeout)
+	case p.ebpf < 0 || p.ebpf > ebpf.MaxWindow || p.ebpf >= p.timeout:
+		return usagef("--ebpf %s must lie between nothing and --timeout %s, and is at most %s", p.ebpf, p.timeout, ebpf.MaxWindow)
 	case p.Snaplen < 14 || p.Snaplen > 262144:
 		return usagef("--snaplen is 14 to 262144 bytes, not %d", p.Snaplen)
 	case p.Payload != "none" && p.Payload != "default" && p.Payload != "full":

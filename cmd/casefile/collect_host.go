@@ -12,6 +12,7 @@ import (
 	"github.com/casefile-io/casefile/collector/capture"
 	"github.com/casefile-io/casefile/collector/cluster"
 	"github.com/casefile-io/casefile/collector/node"
+	"github.com/casefile-io/casefile/collector/node/ebpf"
 )
 
 // hostJob makes a job that collects from this machine, without Kubernetes.
@@ -92,6 +93,9 @@ const (
 
 func hostCollectors(j *job, name string) []collector.Collector {
 	list := []collector.Collector{node.New(node.Options{Node: name, Samples: j.plan.Samples, Interval: j.plan.interval, Host: true})}
+	if j.plan.ebpf > 0 {
+		list = append(list, ebpf.New(ebpf.Options{Node: name, Window: j.plan.ebpf}))
+	}
 	var specs []capture.Spec
 	for _, r := range j.plan.Captures {
 		specs = append(specs, capture.Spec{Name: "host", Target: "host", Filter: r.Filter, Snaplen: j.plan.Snaplen,

@@ -73,6 +73,7 @@ type Plan struct {
 	Pods        []Pod     `json:"pods,omitempty"`
 	Captures    []Capture `json:"captures,omitempty"`
 	Probes      []Probe   `json:"probes,omitempty"`
+	EBPFMS      int64     `json:"ebpfMillis,omitempty"`  // how long to watch kernel events; 0 is not at all
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
 
 	Rules []byte `json:"rules,omitempty"` // the user's own rules of redaction, as their file has them
