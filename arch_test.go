@@ -43,7 +43,7 @@ func layers() []layer {
 		{"collector/node", []string{"collector", "collector/node/..."}, []string{"github.com/vishvananda/netlink", "github.com/google/nftables",
 			"github.com/mdlayher/netlink", "github.com/safchain/ethtool", "github.com/cilium/ebpf", "golang.org/x/sys", "sigs.k8s.io/yaml"}},
 		{"collector/node/ebpf", []string{"collector"}, []string{"github.com/cilium/ebpf", "golang.org/x/sys"}},
-		{"collector/node/journal", nil, []string{"github.com/klauspost/compress", "github.com/pierrec/lz4", "github.com/ulikunitz/xz"}},
+		{"collector/node/journal", nil, []string{"github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 		{"collector/probe", []string{"collector"}, []string{"golang.org/x/sys", "golang.org/x/net"}},
 		{"collector/sidecar", []string{"collector"}, []string{"golang.org/x/sys"}},
 		{"collector/capture", []string{"collector", "collector/capture/filter"}, []string{"golang.org/x/sys", "golang.org/x/net/bpf"}},

@@ -59,7 +59,7 @@ func (r *Redactor) strict(name string, s step, c counts) step {
 	case ".json", ".ndjson", ".jsonl":
 		return newStrictJSON(s, r.mapper, c)
 	}
-	return &strictText{inner: s, mapper: r.mapper, counts: c, columns: columnsOf(name)}
+	return &strictText{inner: s, mapper: r.mapper, counts: c, columns: columnsOf(name), hosted: hostedLines(name)}
 }
 
 // Text maps the names and addresses in a text that gets into a bundle beside

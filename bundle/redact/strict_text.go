@@ -15,6 +15,7 @@ type strictText struct {
 	mapper  *pseudonym.Mapper
 	counts  counts
 	columns columns // of a file of the kernel, nil otherwise
+	hosted  bool    // each line names its host behind the time, as those of the journal do
 
 	buf  []byte
 	from int // buf[:from] is given out, and context
@@ -40,7 +41,11 @@ func (t *strictText) next(out []byte) ([]byte, error) {
 			cut = max(t.from, len(t.buf)-pseudonym.Lookahead)
 		}
 	}
-	if piece := t.certificates.mask(t.buf[t.from:cut], t.counts); !bytes.Equal(piece, t.buf[t.from:cut]) {
+	piece := t.certificates.mask(t.buf[t.from:cut], t.counts)
+	if t.hosted {
+		piece = mapLineHosts(t.mapper, piece, t.counts)
+	}
+	if !bytes.Equal(piece, t.buf[t.from:cut]) {
 		rest := append(piece, t.buf[cut:]...)
 		t.buf, cut = append(t.buf[:t.from], rest...), t.from+len(piece)
 	}

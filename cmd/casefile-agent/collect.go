@@ -61,7 +61,8 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	}
 	pods := nodePods(plan.Pods)
 	collectors := []collector.Collector{node.New(node.Options{Node: plan.Node, Pods: pods, Samples: plan.Samples,
-		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess})}
+		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess,
+		Since: time.Duration(plan.SinceMS) * time.Millisecond, Profile: plan.Profile})}
 	if plan.EBPFMS > 0 {
 		collectors = append(collectors, ebpf.New(ebpf.Options{Node: plan.Node, Window: time.Duration(plan.EBPFMS) * time.Millisecond}))
 	}

@@ -198,7 +198,8 @@ func (j *job) agentPlan(node string, pods []agent.Pod, targets []cluster.Target)
 	p := agent.Plan{
 		Version: agent.Version, Node: node, Top: j.top, Time: j.started, Policy: j.plan.Redaction, Payload: j.plan.Payload,
 		Samples: j.plan.Samples, IntervalMS: j.plan.interval.Milliseconds(), TimeoutMS: j.plan.timeout.Milliseconds(), MaxBytes: j.plan.MaxBytes,
-		EBPFMS: j.plan.ebpf.Milliseconds(), Prefixes: []string{nodePrefix(node)}, Pods: pods, Rules: j.plan.pack.file,
+		EBPFMS: j.plan.ebpf.Milliseconds(), SinceMS: j.plan.since.Milliseconds(), Profile: j.plan.Profile,
+		Prefixes: []string{nodePrefix(node)}, Pods: pods, Rules: j.plan.pack.file,
 	}
 	j.strict.agentPlan(&p)
 	for _, t := range targets {

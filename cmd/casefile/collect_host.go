@@ -21,17 +21,32 @@ func hostJob(j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := j.redaction(hostNames(name)); err != nil {
+	pods := node.LocalPods()
+	if err := j.redaction(hostNames(name, pods)); err != nil {
 		return err
 	}
 	if err := j.name(bundle.Cluster{Name: name}); err != nil {
 		return err
 	}
-	j.collectors = hostCollectors(j, name)
+	if j.collectors, err = hostCollectors(j, name, pods); err != nil {
+		return err
+	}
 	if os.Geteuid() != 0 {
-		j.note("not root: what only root may read will be missing, and said so")
+		j.note("not root: sockets' owners, pods, the kernel's log, the journal and packet captures may be missing; what is, the results say. Run it as root for all of it")
 	}
 	return nil
+}
+
+// withThisHost adds this machine to what a job collects, and gives its names.
+func withThisHost(j *job) ([]cluster.Name, error) {
+	name, err := thisHost(j.plan)
+	if err != nil {
+		return nil, err
+	}
+	pods := node.LocalPods()
+	list, err := hostCollectors(j, name, pods)
+	j.collectors = append(j.collectors, list...)
+	return hostNames(name, pods), err
 }
 
 // thisHost checks that this machine can be collected, and gives its name.
@@ -40,8 +55,8 @@ func thisHost(p *plan) (string, error) {
 		return "", fmt.Errorf("--host reads the Linux kernel, and this is %s: run casefile on the Linux machine itself", runtime.GOOS)
 	}
 	for _, r := range p.Captures {
-		if r.Target != "host" {
-			return "", usagef("--host captures only host, not %s", r.Target)
+		if r.Target != "host" && !strings.HasPrefix(r.Target, "pod/") {
+			return "", usagef("--host captures host and pod/NS/NAME, not %s: nodes and services are known to the API server only", r.Target)
 		}
 	}
 	if len(p.Namespaces) > 0 {
@@ -55,9 +70,13 @@ func thisHost(p *plan) (string, error) {
 }
 
 // hostNames is what strict redaction must know of this machine: its names, the
-// domains that it searches, and its users.
-func hostNames(name string) []cluster.Name {
+// domains that it searches, its users and its pods.
+func hostNames(name string, pods []node.Pod) []cluster.Name {
 	set := cluster.NewNameSet()
+	for _, p := range pods {
+		set.Add(cluster.NameNamespace, p.Namespace)
+		set.Add(cluster.NameObject, p.Name)
+	}
 	set.Add(cluster.NameNode, name)
 	short, domain, _ := strings.Cut(name, ".")
 	set.Add(cluster.NameNode, short)
@@ -91,20 +110,59 @@ const (
 	nobody      = 65534 // as is this one
 )
 
-func hostCollectors(j *job, name string) []collector.Collector {
-	list := []collector.Collector{node.New(node.Options{Node: name, Samples: j.plan.Samples, Interval: j.plan.interval, Host: true})}
+// hostCollectors reads this machine, and captures on it and in the pods that
+// it runs.
+func hostCollectors(j *job, name string, pods []node.Pod) ([]collector.Collector, error) {
+	list := []collector.Collector{node.New(node.Options{Node: name, Pods: pods, Samples: j.plan.Samples, Interval: j.plan.interval, Host: true,
+		Since: j.plan.since, Profile: j.plan.Profile})}
 	if j.plan.ebpf > 0 {
 		list = append(list, ebpf.New(ebpf.Options{Node: name, Window: j.plan.ebpf}))
 	}
 	var specs []capture.Spec
+	var spaces []node.Netns
 	for _, r := range j.plan.Captures {
-		specs = append(specs, capture.Spec{Name: "host", Target: "host", Filter: r.Filter, Snaplen: j.plan.Snaplen,
-			Duration: j.plan.duration, MaxBytes: j.plan.MaxBytes / 4})
-		j.captures = append(j.captures, captureIndex{Name: "host", Target: "host", Filter: r.Filter, Snaplen: j.plan.Snaplen,
-			Duration: j.plan.duration.Milliseconds(), Points: []string{name}})
+		target, err := cluster.ParseTarget(r.Target)
+		if err != nil {
+			return nil, usagef("--capture: %v", err)
+		}
+		s := capture.Spec{Name: target.Folder(), Target: r.Target, Filter: r.Filter, Snaplen: j.plan.Snaplen, Duration: j.plan.duration, MaxBytes: j.plan.MaxBytes / 4}
+		point := name
+		if target.Kind == "pod" {
+			if spaces == nil {
+				if spaces, err = node.Namespaces("/proc", pods); err != nil {
+					return nil, err
+				}
+			}
+			ns, err := localPod(spaces, target)
+			if err != nil {
+				return nil, err
+			}
+			s.NetnsPath, s.Netns = fmt.Sprintf("/proc/%d/ns/net", ns.PID), ns.Inode
+			point += " " + r.Target
+		}
+		specs = append(specs, s)
+		j.captures = append(j.captures, captureIndex{Name: s.Name, Target: r.Target, Filter: r.Filter, Snaplen: j.plan.Snaplen,
+			Duration: j.plan.duration.Milliseconds(), Points: []string{point}})
 	}
 	if len(specs) > 0 {
 		list = append(list, capture.New(capture.Options{Node: name, Specs: specs}))
 	}
-	return list
+	return list, nil
+}
+
+// localPod finds the network namespace of a pod of this machine.
+func localPod(spaces []node.Netns, t cluster.Spec) (node.Netns, error) {
+	var known []string
+	for _, ns := range spaces {
+		if ns.PodNamespace == t.Namespace && ns.PodName == t.Name {
+			return ns, nil
+		}
+		if ns.PodName != "" {
+			known = append(known, "pod/"+ns.PodNamespace+"/"+ns.PodName)
+		}
+	}
+	if len(known) == 0 {
+		return node.Netns{}, usagef("--capture %s: no pod is found on this machine by /run/containerd, CRI-O's state or /var/log/pods (is this root?)", t.Text)
+	}
+	return node.Netns{}, usagef("--capture %s: no such pod with a network of its own runs here, but %s", t.Text, strings.Join(known[:min(len(known), 10)], " "))
 }

@@ -177,12 +177,11 @@ func demoJob(c *cli.Context, status *statusLine, signer bundle.Signer) (*job, er
 		return nil, err
 	}
 	if c.Bool("with-this-host") {
-		name, err := thisHost(p)
+		more, err := withThisHost(j)
 		if err != nil {
 			return nil, err
 		}
-		j.collectors = append(j.collectors, hostCollectors(j, name)...)
-		names = append(names, hostNames(name)...)
+		names = append(names, more...)
 	}
 	if err := j.redaction(names); err != nil {
 		return nil, err

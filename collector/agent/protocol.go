@@ -75,6 +75,8 @@ type Plan struct {
 	Probes      []Probe   `json:"probes,omitempty"`
 	EBPFMS      int64     `json:"ebpfMillis,omitempty"`  // how long to watch kernel events; 0 is not at all
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
+	SinceMS     int64     `json:"sinceMillis,omitempty"` // how far back the machine's logs go; 0: as far as the profile's bytes reach
+	Profile     string    `json:"profile,omitempty"`     // quick, standard or full; empty is standard
 
 	Rules []byte `json:"rules,omitempty"` // the user's own rules of redaction, as their file has them
 

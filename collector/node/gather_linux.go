@@ -52,6 +52,7 @@ func (n *node) Collect(ctx context.Context, out *collector.Output) error {
 	g.reportUnfound()
 	samples := g.samples(ctx, procs)
 	g.stream(ctx, g.path("kmsg.ndjson"), g.kmsg)
+	g.logs(ctx)
 	g.describe(samples)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: cut short after %d of %d samples: %w", collector.ErrOverBudget, len(samples), g.o.Samples, context.Cause(ctx))
@@ -187,33 +188,42 @@ func (g *gatherer) recordErr(path string, err error, n int64, start time.Time) {
 // stream stores the rows that fill writes, without holding them in memory.
 // An errPartial from fill keeps them; any other error drops the entry.
 func (g *gatherer) stream(ctx context.Context, path string, fill func(*json.Encoder) error) {
+	p, err := g.pipe(ctx, path, collector.ClassNodes, func(w io.Writer) error { return fillRows(w, fill) })
+	g.recordErr(path, err, p.bytes, p.start)
+}
+
+// piped says what became of a stream.
+type piped struct {
+	bytes int64
+	start time.Time
+}
+
+// pipe stores what fill writes, as stream does, and leaves the result to the
+// caller.
+func (g *gatherer) pipe(ctx context.Context, path string, class collector.Class, fill func(io.Writer) error) (piped, error) {
+	p := piped{start: time.Now()}
 	if ctx.Err() != nil {
-		g.recordErr(path, context.Cause(ctx), 0, time.Now())
-		return
+		return p, context.Cause(ctx)
 	}
-	start := time.Now()
 	pr, pw := io.Pipe()
-	var n int64
 	var stored error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		n, stored = g.out.Store(path, collector.ClassNodes, pr)
+		p.bytes, stored = g.out.Store(path, class, pr)
 		pr.CloseWithError(errors.Join(stored, io.ErrClosedPipe)) // a sink that failed stops reading
 	}()
-	filled := fillRows(pw, fill)
+	filled := fill(pw)
 	if errors.Is(filled, errPartial) {
 		pw.Close()
 	} else {
 		pw.CloseWithError(filled) // nil is a clean end
 	}
 	<-done
-	if stored == nil {
-		stored = filled // partial, or none
-	} else if filled != nil && !errors.Is(filled, io.ErrClosedPipe) {
-		stored = filled // the cause
+	if stored == nil || filled != nil && !errors.Is(filled, io.ErrClosedPipe) {
+		stored = filled // partial, or none, or the cause
 	}
-	g.recordErr(path, stored, n, start)
+	return p, stored
 }
 
 func fillRows(w io.Writer, fill func(*json.Encoder) error) (err error) {

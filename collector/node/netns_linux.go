@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -96,6 +97,32 @@ func listPIDs(procRoot string) ([]int, error) {
 	}
 	sort.Ints(pids)
 	return pids, nil
+}
+
+// LocalPods finds the pods that run on this machine without asking the API
+// server. It returns what it could read.
+func LocalPods() []Pod {
+	procs, err := scanProcesses("/proc")
+	if err != nil {
+		return nil
+	}
+	return running(procs, podsIn("/"))
+}
+
+// running leaves out the pods that have no process.
+func running(procs []process, pods []Pod) []Pod {
+	seen := map[string]bool{}
+	for _, p := range procs {
+		seen[p.podUID], seen[p.containerID] = true, true
+	}
+	return slices.DeleteFunc(slices.Clone(pods), func(p Pod) bool {
+		for id := range p.Containers {
+			if seen[id] {
+				return false
+			}
+		}
+		return !seen[p.UID]
+	})
 }
 
 // groupNamespaces sorts processes into namespaces and finds their pods, by

@@ -9,6 +9,10 @@
 //
 //	node.json                     the machine, its clocks, its namespaces
 //	processes.ndjson kmsg.ndjson  once
+//	logs/<unit>.log logs/kernel.log   the journal's newest entries (or the tail of files below /var/log):
+//	                                  2026-11-28T16:00:00.123456Z host kubelet[812]: message
+//	logs/pods/<ns>/<pod>/<container>[.previous].log   Host only; as cluster/logs: time, blank, line
+//	static-pods/<file>.json           manifests that the kubelet starts by itself
 //	<k>/…                         the node's own network namespace
 //	<k>/proc/{loadavg,stat,…}     and what is one per machine
 //	<k>/cgroups.ndjson
@@ -46,6 +50,9 @@ type Options struct {
 	Interval time.Duration // from the start of one sample to that of the next
 	ProcRoot string        // default /proc
 	Host     bool          // this machine, not from within a pod
+	Root     string        // the machine's own root folder; default / for Host, else that of process 1
+	Since    time.Duration // how far back logs go; 0: as far as the profile's bytes reach
+	Profile  string        // quick, standard (default) or full: how many bytes of logs
 }
 
 // Pod is what is known beforehand of a pod on the node.
@@ -78,6 +85,9 @@ func New(o Options) collector.Collector {
 		o.ProcRoot = "/proc"
 	}
 	o.Samples = max(o.Samples, 1)
+	if o.Root == "" {
+		o.Root = MachineRoot(o.ProcRoot, o.Host)
+	}
 	return &node{o}
 }
 

@@ -79,7 +79,7 @@ func readAll(ctx context.Context, in Input) (text string, damaged int, err error
 	defer s.Close()
 	for _, m := range []Match{{}, Unit("kubelet.service"), Kernel()} {
 		var b bytes.Buffer
-		sum, err := s.Write(ctx, &b, Query{Match: m, MaxBytes: 1 << 20})
+		sum, err := write(ctx, s, &b, Query{Match: m, MaxBytes: 1 << 20})
 		if err != nil {
 			return "", 0, err
 		}
@@ -207,9 +207,9 @@ func TestWhileWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := NewSet([]Input{{file, f, info.Size()}}, time.Time{})
-		sum, err := s.Write(t.Context(), io.Discard, Query{})
+		sum, err := write(t.Context(), s, io.Discard, Query{})
 		if err == nil && sum.Damaged == 0 {
-			_, err = s.Write(t.Context(), io.Discard, Query{Match: Kernel()})
+			_, err = write(t.Context(), s, io.Discard, Query{Match: Kernel()})
 		}
 		if err != nil || sum.Damaged > 0 || sum.Entries < before {
 			t.Errorf("%d entries after %d, %d damaged, %v", sum.Entries, before, sum.Damaged, err)
@@ -257,6 +257,31 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
+// What a block unpacks to is what the library says, or its beginning.
+func TestLZ4(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		plain := make([]byte, 1+r.IntN(3000))
+		for i := range plain {
+			if plain[i] = byte(r.IntN(4)); i > 40 && r.IntN(3) > 0 {
+				plain[i] = plain[i-1-r.IntN(40)]
+			}
+		}
+		packed, _ := compress(t, plain, "lz4")
+		limit := 1 + r.IntN(4000)
+		dst := make([]byte, limit)
+		n, err := unpackLZ4(dst, packed[8:])
+		if err != nil || !bytes.Equal(dst[:n], plain[:min(len(plain), limit)]) {
+			t.Fatalf("%d of %d bytes, limit %d: %v", n, len(plain), limit, err)
+		}
+	}
+	for _, bad := range []string{"", "\xf0", "\xf0\xff", "\x50abc", "\x10a\x01", "\x10a\x02\x00", "\x10a\x00\x00", "\x1fa\x01\x00\xff"} {
+		if n, err := unpackLZ4(make([]byte, 100), []byte(bad)); !errors.Is(err, ErrDamage) {
+			t.Errorf("%q: %d bytes, %v", bad, n, err)
+		}
+	}
+}
+
 // What a unit printed last, beside journalctl.
 func BenchmarkTail(b *testing.B) {
 	needTools(b)
@@ -265,7 +290,7 @@ func BenchmarkTail(b *testing.B) {
 		var n int64
 		for b.Loop() {
 			s := openFiles(b, time.Time{}, file)
-			sum, err := s.Write(b.Context(), io.Discard, Query{Match: Unit("containerd.service"), MaxBytes: 4 << 20})
+			sum, err := write(b.Context(), s, io.Discard, Query{Match: Unit("containerd.service"), MaxBytes: 4 << 20})
 			if err != nil {
 				b.Fatal(err)
 			}

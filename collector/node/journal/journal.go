@@ -4,7 +4,8 @@
 //
 //	set := journal.NewSet(files, limits)
 //	for _, unit := range set.Values("_SYSTEMD_UNIT") { … }
-//	summary, err := set.Write(ctx, w, journal.Query{Match: journal.Unit("kubelet.service"), MaxBytes: 4 << 20})
+//	found, err := set.Find(ctx, journal.Query{Match: journal.Unit("kubelet.service"), MaxBytes: 4 << 20})
+//	err = found.Write(ctx, w)
 //
 // A line is
 //

@@ -2,8 +2,10 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -134,10 +136,19 @@ func openFiles(t testing.TB, since time.Time, files ...string) *Set {
 	return s
 }
 
+func write(ctx context.Context, s *Set, w io.Writer, q Query) (Summary, error) {
+	found, err := s.Find(ctx, q)
+	if err != nil {
+		return Summary{}, err
+	}
+	err = found.Write(ctx, w)
+	return found.Summary, err
+}
+
 func read(t testing.TB, s *Set, q Query) (string, Summary) {
 	t.Helper()
 	var b bytes.Buffer
-	sum, err := s.Write(t.Context(), &b, q)
+	sum, err := write(t.Context(), s, &b, q)
 	if err != nil {
 		t.Fatal(err)
 	}

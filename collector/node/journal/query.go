@@ -35,7 +35,7 @@ type Summary struct {
 	Entries int
 	Cut     bool  // there are older ones in the span, beyond MaxBytes
 	Damaged int   // entries that could not be read
-	Bytes   int64 // of text
+	Bytes   int64 // of the lines
 }
 
 // maxOlder is how many entries that are older than the span, or damaged, may
@@ -54,70 +54,72 @@ type cursor struct {
 	ready bool
 }
 
-// Write writes the lines of the newest entries that match, oldest first.
-func (s *Set) Write(ctx context.Context, w io.Writer, q Query) (Summary, error) {
-	var sum Summary
-	refs, err := s.find(ctx, q, &sum)
-	if err != nil {
-		return sum, err
-	}
-	bw := bufio.NewWriterSize(w, 32<<10)
-	var line []byte
-	for _, r := range slices.Backward(refs) {
-		if ctx.Err() != nil {
-			return sum, context.Cause(ctx)
-		}
-		e, err := s.load(r)
-		if err != nil { // it could be read a moment ago
-			sum.Damaged++
-			continue
-		}
-		line = e.appendLine(line[:0])
-		sum.Bytes += int64(len(line))
-		sum.Entries++
-		if _, err := bw.Write(line); err != nil {
-			return sum, err
-		}
-	}
-	return sum, bw.Flush()
+// Found is what a query found.
+type Found struct {
+	Summary
+	set  *Set
+	refs []ref // the newest first
 }
 
-// find gives the entries to print, the newest first.
-func (s *Set) find(ctx context.Context, q Query, sum *Summary) ([]ref, error) {
+// Find looks for the newest entries that match.
+func (s *Set) Find(ctx context.Context, q Query) (*Found, error) {
+	found := &Found{set: s}
 	cursors := s.cursors(q.Match)
 	for _, c := range cursors {
-		sum.Damaged += int(c.lost)
+		found.Damaged += int(c.lost)
 	}
-	var refs []ref
 	var line []byte
-	var size int64
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		c := newest(cursors, q, sum)
+		c := newest(cursors, q, &found.Summary)
 		if c == nil {
-			return refs, nil
+			return found, nil
 		}
 		c.ready = false
-		if len(refs) > 0 && slices.ContainsFunc(refs[max(0, len(refs)-len(cursors)):], c.head.same) {
+		if refs := found.refs; len(refs) > 0 && slices.ContainsFunc(refs[max(0, len(refs)-len(cursors)):], c.head.same) {
 			continue
 		}
 		e, err := s.load(c.head)
 		if err != nil {
-			sum.Damaged++
+			found.Damaged++
 			continue
 		}
 		if c.pid1 && e.pid != "1" {
 			continue
 		}
 		line = e.appendLine(line[:0])
-		if size += int64(len(line)); q.MaxBytes > 0 && size > q.MaxBytes {
-			sum.Cut = true
-			return refs, nil
+		if q.MaxBytes > 0 && found.Bytes+int64(len(line)) > q.MaxBytes {
+			found.Cut = true
+			return found, nil
 		}
-		refs = append(refs, c.head)
+		found.refs = append(found.refs, c.head)
+		found.Entries++
+		found.Bytes += int64(len(line))
 	}
+}
+
+// Write writes the lines of what was found, the oldest first.
+func (f *Found) Write(ctx context.Context, w io.Writer) error {
+	bw := bufio.NewWriterSize(w, 32<<10)
+	var line []byte
+	for _, r := range slices.Backward(f.refs) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		e, err := f.set.load(r)
+		if err != nil { // it could be read a moment ago
+			f.Damaged++
+			f.Entries--
+			continue
+		}
+		line = e.appendLine(line[:0])
+		if _, err := bw.Write(line); err != nil {
+			return err
+		}
+	}
+	return bw.Flush()
 }
 
 // cursors gives a cursor for each value in each file.

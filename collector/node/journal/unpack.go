@@ -2,13 +2,11 @@ package journal
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
 	"github.com/ulikunitz/xz/lzma"
 )
 
@@ -21,7 +19,6 @@ const (
 
 const (
 	maxPacked = 1 << 20 // bytes of one value, compressed
-	maxBlock  = 4 << 20 // what LZ4, which has no way to stop, may unpack to
 	maxWindow = 8 << 20 // memory of a zstd or xz stream
 )
 
@@ -42,7 +39,15 @@ func (u *unpacker) close() {
 func (u *unpacker) unpack(b []byte, flags byte, limit int) (value []byte, cut bool, err error) {
 	switch flags & 7 {
 	case packedLZ4:
-		return u.lz4(b, limit)
+		if len(b) <= 8 { // the size comes first
+			return nil, false, fmt.Errorf("%w: %d bytes of LZ4", ErrDamage, len(b))
+		}
+		u.grow(limit + 1)
+		n, err := unpackLZ4(u.buf[:limit+1], b[8:])
+		if err != nil {
+			return nil, false, err
+		}
+		return u.buf[:min(n, limit)], n > limit, nil
 	case packedXZ:
 		r, err := openXZ(b)
 		if err != nil {
@@ -74,23 +79,6 @@ func (u *unpacker) stream(r io.Reader, limit int) ([]byte, bool, error) {
 		return u.buf[:n], false, nil
 	}
 	return nil, false, fmt.Errorf("%w: %w", ErrDamage, err)
-}
-
-// lz4 unpacks a block that begins with its size.
-func (u *unpacker) lz4(b []byte, limit int) ([]byte, bool, error) {
-	if len(b) <= 8 {
-		return nil, false, fmt.Errorf("%w: %d bytes of LZ4", ErrDamage, len(b))
-	}
-	size := binary.LittleEndian.Uint64(b)
-	if size > maxBlock {
-		return nil, false, fmt.Errorf("%w: a value of %d bytes", ErrDamage, size)
-	}
-	u.grow(int(size))
-	n, err := lz4.UncompressBlock(b[8:], u.buf[:size])
-	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", ErrDamage, err)
-	}
-	return u.buf[:min(n, limit)], n > limit, nil
 }
 
 func (u *unpacker) grow(n int) {
