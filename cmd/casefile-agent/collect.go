@@ -66,9 +66,10 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	if plan.EBPFMS > 0 {
 		collectors = append(collectors, ebpf.New(ebpf.Options{Node: plan.Node, Window: time.Duration(plan.EBPFMS) * time.Millisecond}))
 	}
+	spaces, unknown := node.Namespaces("/proc", pods)
+	collectors = append(collectors, sidecars(plan.Node, spaces))
 	if len(plan.Captures) > 0 {
-		spaces, err := node.Namespaces("/proc", pods)
-		collectors = append(collectors, captures(plan, spaces, err)...)
+		collectors = append(collectors, captures(plan, spaces, unknown)...)
 	}
 	collector.Run(ctx, fragmentSink{fragment}, collectors, collector.Options{MaxBytes: plan.MaxBytes, Progress: s.Progress, Recorded: s.Record})
 	err = fragment.Close()

@@ -1,0 +1,192 @@
+package sidecar
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/casefile-io/casefile/collector"
+)
+
+// Collect implements [collector.Collector]. A namespace without a proxy leaves
+// nothing, not even a result: most pods have none.
+func (p *proxies) Collect(ctx context.Context, out *collector.Output) error {
+	for _, s := range p.o.Spaces {
+		ports := s.listening()
+		for _, k := range kinds() {
+			for _, port := range k.ports {
+				if ctx.Err() != nil {
+					return fmt.Errorf("%w: %w", collector.ErrOverBudget, context.Cause(ctx))
+				}
+				if ports[port] && p.read(ctx, out, s, k, port) {
+					break // one of a kind in a pod
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// listening gives the ports that somebody listens on in the namespace.
+func (s Space) listening() map[uint16]bool {
+	ports := map[uint16]bool{}
+	for _, name := range []string{"tcp", "tcp6"} {
+		f, err := os.Open(s.Net + "/" + name)
+		if err != nil {
+			continue // ended meanwhile, or no such family
+		}
+		b, _ := io.ReadAll(io.LimitReader(f, maxListening)) //nolint:forbidigo // limited
+		f.Close()
+		for port := range listening(b) {
+			ports[port] = true
+		}
+	}
+	return ports
+}
+
+// read asks one port; false when no proxy of this kind answers there.
+func (p *proxies) read(ctx context.Context, out *collector.Output, s Space, k kind, port uint16) bool {
+	c := s.client()
+	defer c.CloseIdleConnections()
+	base := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
+	hello, stop := context.WithTimeout(ctx, helloLimit)
+	defer stop()
+	body, err := get(hello, c, base+k.hello)
+	if err != nil {
+		return false
+	}
+	b, err := io.ReadAll(io.LimitReader(body, maxListening)) //nolint:forbidigo // limited
+	body.Close()
+	if err != nil || !k.is(b) {
+		return false
+	}
+	for _, page := range k.pages {
+		p.store(ctx, out, c, base+page.path, p.folder(s)+k.name+"/"+page.file, page.json)
+	}
+	return true
+}
+
+func (p *proxies) folder(s Space) string {
+	if s.Host {
+		return "nodes/" + p.o.Node + "/"
+	}
+	return fmt.Sprintf("nodes/%s/netns/%d/", p.o.Node, s.Inode)
+}
+
+// store copies one answer into the bundle.
+func (p *proxies) store(ctx context.Context, out *collector.Output, c *http.Client, url, path string, isJSON bool) {
+	start := time.Now()
+	ctx, stop := context.WithTimeout(ctx, answerLimit)
+	defer stop()
+	n, err := p.copy(ctx, out, c, url, path, isJSON)
+	r := collector.Result{Source: p.Name(), Path: path, Status: collector.StatusOf(err), Bytes: n, Millis: time.Since(start).Milliseconds()}
+	if err != nil {
+		r.Reason = err.Error()
+	}
+	out.Record(r)
+}
+
+func (p *proxies) copy(ctx context.Context, out *collector.Output, c *http.Client, url, path string, isJSON bool) (int64, error) {
+	body, err := get(ctx, c, url)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	limited := &limited{r: body, left: maxAnswer}
+	if !isJSON {
+		return out.Store(path, collector.ClassNodes, limited)
+	}
+	r, w := io.Pipe()
+	go func() {
+		bw := bufio.NewWriterSize(w, 32<<10)
+		w.CloseWithError(errors.Join(mask(bw, limited), bw.Flush())) // nil is a clean end
+	}()
+	n, err := out.Store(path, collector.ClassNodes, r)
+	r.CloseWithError(io.ErrClosedPipe)
+	return n, err
+}
+
+// limited fails rather than end where there is more.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(b []byte) (int, error) {
+	n, err := l.r.Read(b)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("%w: the answer is longer than %d bytes", collector.ErrOverBudget, maxAnswer)
+	}
+	return n, err
+}
+
+func get(ctx context.Context, c *http.Client, url string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "casefile")
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return resp.Body, nil
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed:
+		err = fmt.Errorf("%w: %s", collector.ErrUnsupported, resp.Status)
+	case resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusUnauthorized:
+		err = fmt.Errorf("%w: %s", collector.ErrDenied, resp.Status)
+	default:
+		err = fmt.Errorf("status %s", resp.Status)
+	}
+	resp.Body.Close()
+	return nil, err
+}
+
+// client makes connections inside the namespace: a socket stays where the
+// thread was that made it. It follows nothing and knows no proxy.
+func (s Space) client() *http.Client {
+	d := net.Dialer{Timeout: helloLimit, FallbackDelay: -1}
+	dial := func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		collector.OnOwnThread(func() {
+			if err = s.enter(); err == nil {
+				conn, err = d.DialContext(ctx, network, addr)
+			}
+		})
+		return conn, err
+	}
+	return &http.Client{
+		Transport:     &http.Transport{DialContext: dial, Proxy: nil, DisableCompression: true, MaxConnsPerHost: 1, ResponseHeaderTimeout: answerLimit, MaxResponseHeaderBytes: 64 << 10},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// enter moves the calling thread into the namespace.
+func (s Space) enter() error {
+	fd, err := unix.Open(s.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: s.Path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if s.Inode != 0 && st.Ino != s.Inode {
+		return fmt.Errorf("%s is another network namespace by now: has the pod ended?", s.Path)
+	}
+	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter %s: %w", s.Path, err)
+	}
+	return nil
+}
