@@ -139,12 +139,12 @@ func get(ctx context.Context, c *http.Client, url string) (io.ReadCloser, error)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case resp.StatusCode == http.StatusOK:
+	switch resp.StatusCode {
+	case http.StatusOK:
 		return resp.Body, nil
-	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed:
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		err = fmt.Errorf("%w: %s", collector.ErrUnsupported, resp.Status)
-	case resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusUnauthorized:
+	case http.StatusForbidden, http.StatusUnauthorized:
 		err = fmt.Errorf("%w: %s", collector.ErrDenied, resp.Status)
 	default:
 		err = fmt.Errorf("status %s", resp.Status)
