@@ -102,8 +102,11 @@ func chooseRoots(mounts []cgroupMount, base string) cgroupRoots {
 			continue
 		}
 		for _, c := range m.controllers {
-			if wanted := c == "cpu" || c == "cpuacct" || c == "memory" || c == "pids"; wanted && roots.v1[c] == "" {
-				roots.v1[c] = dir
+			switch c {
+			case "cpu", "cpuacct", "memory", "pids", "blkio", "cpuset", "freezer":
+				if roots.v1[c] == "" {
+					roots.v1[c] = dir
+				}
 			}
 		}
 	}
@@ -142,58 +145,4 @@ func listCgroups(roots []string) (paths []string, cut bool) {
 	}
 	sort.Strings(paths)
 	return paths, cut
-}
-
-// value reads a small file of a cgroup; nil when it is not there.
-func (g *gatherer) value(path string) []byte {
-	text, _, err := readFile(path, g.buffer(maxSysctlFile))
-	if err != nil {
-		return nil
-	}
-	return append([]byte{}, text...)
-}
-
-func (g *gatherer) cgroupV1(row *cgroupRow, roots map[string]string) {
-	if cpu := roots["cpu"] + row.Path; existsBelow(cpu, roots["cpu"]) {
-		c := &cgroupCPU{QuotaUsec: parseLimit(g.value(cpu + "/cpu.cfs_quota_us")), PeriodUsec: parseLimit(g.value(cpu + "/cpu.cfs_period_us"))}
-		stat := g.value(cpu + "/cpu.stat")
-		c.Periods, c.Throttled, c.ThrottledUsec = statValue(stat, "nr_periods"), statValue(stat, "nr_throttled"), statValue(stat, "throttled_time")/1000
-		if acct := roots["cpuacct"]; acct != "" {
-			c.UsageUsec = parseLimit(g.value(acct+row.Path+"/cpuacct.usage")) / 1000
-		}
-		row.CPU = c
-	}
-	if mem := roots["memory"] + row.Path; existsBelow(mem, roots["memory"]) {
-		row.Memory = &cgroupMemory{Current: parseLimit(g.value(mem + "/memory.usage_in_bytes")), Max: parseLimit(g.value(mem + "/memory.limit_in_bytes")),
-			Failcnt: parseLimit(g.value(mem + "/memory.failcnt")), OOMKills: statValue(g.value(mem+"/memory.oom_control"), "oom_kill")}
-	}
-	if pids := roots["pids"] + row.Path; existsBelow(pids, roots["pids"]) {
-		row.Pids = &cgroupPids{Current: parseLimit(g.value(pids + "/pids.current")), Max: parseLimit(g.value(pids + "/pids.max"))}
-	}
-}
-
-func existsBelow(dir, root string) bool {
-	if root == "" {
-		return false
-	}
-	_, err := os.Stat(dir)
-	return err == nil
-}
-
-func (g *gatherer) cgroupV2(row *cgroupRow, dir string) {
-	if stat := g.value(dir + "/cpu.stat"); stat != nil {
-		c := &cgroupCPU{Periods: statValue(stat, "nr_periods"), Throttled: statValue(stat, "nr_throttled"),
-			ThrottledUsec: statValue(stat, "throttled_usec"), UsageUsec: statValue(stat, "usage_usec")}
-		c.QuotaUsec, c.PeriodUsec = parseCPUMax(g.value(dir + "/cpu.max"))
-		row.CPU = c
-	}
-	if cur := g.value(dir + "/memory.current"); cur != nil {
-		m := &cgroupMemory{Current: parseLimit(cur), Max: parseLimit(g.value(dir + "/memory.max"))}
-		events := g.value(dir + "/memory.events")
-		m.OOMKills, m.Failcnt = statValue(events, "oom_kill"), statValue(events, "max")
-		row.Memory = m
-	}
-	if cur := g.value(dir + "/pids.current"); cur != nil {
-		row.Pids = &cgroupPids{Current: parseLimit(cur), Max: parseLimit(g.value(dir + "/pids.max"))}
-	}
 }

@@ -35,12 +35,6 @@ func netFiles(host bool) []string {
 	return files
 }
 
-// hostFiles are one per machine.
-func hostFiles() []string {
-	return []string{"interrupts", "loadavg", "meminfo", "pressure/cpu", "pressure/io", "pressure/irq", "pressure/memory",
-		"softirqs", "stat", "uptime", "vmstat"}
-}
-
 // group makes one result of many small files. Files that are not there are
 // what this kernel does not offer; files that fail get a result of their own.
 type group struct {
@@ -57,11 +51,16 @@ func (g *gatherer) group(path string) *group { return &group{g: g, path: path, s
 
 // add reads one file and stores it.
 func (gr *group) add(name, source string, limit int) {
+	gr.addText(name, limit, func(buf []byte) ([]byte, bool, error) { return readFile(source, buf) })
+}
+
+// addText stores what read returns, which says whether it was cut at limit.
+func (gr *group) addText(name string, limit int, read func(buf []byte) (text []byte, cut bool, err error)) {
 	if gr.stop != nil {
 		return
 	}
 	start := time.Now()
-	text, cut, err := readFile(source, gr.g.buffer(limit))
+	text, cut, err := read(gr.g.buffer(limit))
 	if errors.Is(err, unix.ENOENT) {
 		return
 	}
@@ -152,10 +151,13 @@ func (gr *group) walk(ctx context.Context, root, rel string, depth int, left *in
 			return
 		}
 		if e.IsDir() {
+			if skipSysctlFolder(gr.path + "/" + name) {
+				continue
+			}
 			gr.walk(ctx, root, name, depth+1, left)
 			continue
 		}
-		if skipSysctl(name) || !readable(e) {
+		if skipSysctl(gr.path+"/"+name) || !readable(e) {
 			continue
 		}
 		*left--
@@ -169,18 +171,25 @@ func readable(e os.DirEntry) bool {
 	return err == nil && info.Mode().Perm()&0o444 != 0
 }
 
-// skipSysctl names what must not be read: keys, and two whose reading logs a
-// warning on the machine. name is relative to /proc/sys/net.
-func skipSysctl(name string) bool {
-	base := name[strings.LastIndexByte(name, '/')+1:]
+// skipSysctl names what must not be read: keys, and what does something when
+// it is read. path is that of the entry in the bundle, from proc/sys/ on.
+func skipSysctl(path string) bool {
+	base := path[strings.LastIndexByte(path, '/')+1:]
 	switch base {
 	case "stable_secret", "tcp_fastopen_key", "netdev_rss_key":
 		return true
-	case "base_reachable_time", "retrans_time":
-		return strings.Contains(name, "/neigh/")
+	case "base_reachable_time", "retrans_time", "nr_pdflush_threads": // log that they are deprecated
+		return true
+	case "boot_id", "uuid": // the first is in node.json; the second is made by each reading
+		return true
+	case "stat_refresh": // folds the counters of all CPUs
+		return strings.HasSuffix(path, "/vm/"+base)
 	}
 	return false
 }
+
+// skipSysctlFolder names folders of which the first look mounts a file system.
+func skipSysctlFolder(path string) bool { return strings.HasSuffix(path, "/fs/binfmt_misc") }
 
 // buffer returns the run's read buffer, at least limit bytes long.
 func (g *gatherer) buffer(limit int) []byte {

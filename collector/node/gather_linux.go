@@ -131,8 +131,7 @@ func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, aga
 	g.netfilter(ctx, prefix+"net/", again)
 	g.stream(ctx, prefix+"net/sockets.ndjson", g.sockets)
 	if ns.Host {
-		g.rawFiles(ctx, prefix+"proc", g.o.ProcRoot, hostFiles())
-		g.stream(ctx, prefix+"cgroups.ndjson", g.cgroups)
+		g.hostSample(ctx, prefix, again)
 	}
 }
 

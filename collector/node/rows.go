@@ -158,38 +158,6 @@ type socketRow struct {
 	LastDataRecv uint32 `json:"lastDataRecvMs,omitempty"`
 }
 
-type cgroupRow struct {
-	Path        string        `json:"path"`
-	Version     int           `json:"version"`
-	PodUID      string        `json:"podUID,omitempty"`
-	ContainerID string        `json:"containerID,omitempty"`
-	CPU         *cgroupCPU    `json:"cpu,omitempty"`
-	Memory      *cgroupMemory `json:"memory,omitempty"`
-	Pids        *cgroupPids   `json:"pids,omitempty"`
-}
-
-// No quota and no maximum are written as zero, that is, left out.
-type cgroupCPU struct {
-	QuotaUsec     int64 `json:"quotaUsec,omitempty"`
-	PeriodUsec    int64 `json:"periodUsec,omitempty"`
-	Periods       int64 `json:"periods,omitempty"`
-	Throttled     int64 `json:"throttled,omitempty"`
-	ThrottledUsec int64 `json:"throttledUsec,omitempty"`
-	UsageUsec     int64 `json:"usageUsec,omitempty"`
-}
-
-type cgroupMemory struct {
-	Current  int64 `json:"current,omitempty"` // bytes
-	Max      int64 `json:"max,omitempty"`
-	OOMKills int64 `json:"oomKills,omitempty"`
-	Failcnt  int64 `json:"failcnt,omitempty"` // times the limit was hit
-}
-
-type cgroupPids struct {
-	Current int64 `json:"current,omitempty"`
-	Max     int64 `json:"max,omitempty"`
-}
-
 type kmsgRow struct {
 	Seq           uint64    `json:"seq"`
 	Priority      int       `json:"priority"`
@@ -197,18 +165,4 @@ type kmsgRow struct {
 	MonotonicUsec int64     `json:"monotonicUsec"`
 	Time          time.Time `json:"time,omitzero"`
 	Text          string    `json:"text"`
-}
-
-type processRow struct {
-	PID         int    `json:"pid"`
-	PPID        int    `json:"ppid,omitempty"`
-	Comm        string `json:"comm"`
-	Cmdline     string `json:"cmdline,omitempty"`
-	Netns       uint64 `json:"netns,omitempty"`
-	PodUID      string `json:"podUID,omitempty"`
-	ContainerID string `json:"containerID,omitempty"`
-	State       string `json:"state,omitempty"`
-	Threads     int    `json:"threads,omitempty"`
-	FDs         int    `json:"fds,omitempty"`
-	RSSKB       int64  `json:"rssKB,omitempty"`
 }

@@ -311,7 +311,7 @@ func checkSysctls(t *testing.T, sink *memSink, pfx, a string) {
 	all := strings.Fields(sh(t, "ip netns exec "+a+" find /proc/sys/net -type f -perm /444"))
 	var want, got []string
 	for _, path := range all {
-		if rel := strings.TrimPrefix(path, "/proc/sys/net/"); !skipSysctl(rel) {
+		if rel := strings.TrimPrefix(path, "/proc/sys/net/"); !skipSysctl(path) {
 			want = append(want, rel)
 		}
 	}
