@@ -50,7 +50,6 @@ type Options struct {
 	Interval time.Duration // from the start of one sample to that of the next
 	ProcRoot string        // default /proc
 	SysRoot  string        // default /sys
-	Root     string        // the node's files; default / with Host, else those of process 1
 	Host     bool          // this machine, not from within a pod
 	Root     string        // the machine's own root folder; default / for Host, else that of process 1
 	Since    time.Duration // how far back logs go; 0: as far as the profile's bytes reach
