@@ -21,41 +21,6 @@ type nodeRow struct {
 	Netns    []Netns      `json:"netns"`
 }
 
-type linkRow struct {
-	Index       int        `json:"index"`
-	Name        string     `json:"name"`
-	Kind        string     `json:"kind,omitempty"` // as of ip -d link; "device" for hardware, "loopback"
-	MTU         int        `json:"mtu"`
-	MAC         string     `json:"mac,omitempty"`
-	State       string     `json:"state,omitempty"` // up, down, unknown, lower-layer-down …
-	Flags       []string   `json:"flags,omitempty"`
-	Master      int        `json:"master,omitempty"`
-	Link        int        `json:"link,omitempty"`        // parent's index, or the veth peer's
-	LinkNetnsID *int       `json:"linkNetnsID,omitempty"` // namespace of Link, when it is another
-	Vxlan       *vxlanRow  `json:"vxlan,omitempty"`
-	Stats       *linkStats `json:"stats,omitempty"`
-	Qdisc       string     `json:"qdisc,omitempty"` // the root one
-	TxQueueLen  int        `json:"txQueueLen,omitempty"`
-}
-
-type vxlanRow struct {
-	ID    int    `json:"id"`
-	Port  int    `json:"port,omitempty"`
-	Local string `json:"local,omitempty"`
-	Dev   string `json:"dev,omitempty"`
-}
-
-type linkStats struct {
-	RxPackets uint64 `json:"rxPackets"`
-	TxPackets uint64 `json:"txPackets"`
-	RxBytes   uint64 `json:"rxBytes"`
-	TxBytes   uint64 `json:"txBytes"`
-	RxErrors  uint64 `json:"rxErrors"`
-	TxErrors  uint64 `json:"txErrors"`
-	RxDropped uint64 `json:"rxDropped"`
-	TxDropped uint64 `json:"txDropped"`
-}
-
 type addrRow struct {
 	Index  int      `json:"index"`
 	Dev    string   `json:"dev,omitempty"`

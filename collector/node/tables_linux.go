@@ -18,14 +18,16 @@ import (
 // tables are the netlink tables of the calling thread's namespace.
 type tables struct {
 	h       *netlink.Handle
+	dump    *dump
 	names   map[int]string // of the devices
-	qdiscs  map[int]string // the root one of each device
-	links   []netlink.Link
+	links   []linkRow
 	linkErr error
 }
 
+const maxLinks = 20_000 // of one namespace
+
 // tables stores every table at prefix.
-func (g *gatherer) tables(ctx context.Context, prefix string) {
+func (g *gatherer) tables(ctx context.Context, prefix string, again bool) {
 	start := time.Now()
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -37,7 +39,7 @@ func (g *gatherer) tables(ctx context.Context, prefix string) {
 		g.recordErr(prefix+"links.ndjson", err, 0, start)
 		return
 	}
-	t := &tables{h: h, names: map[int]string{}, qdiscs: map[int]string{}}
+	t := &tables{h: h, dump: newDump(ctx, unix.NETLINK_ROUTE), names: map[int]string{}}
 	t.load()
 	for _, table := range []struct {
 		name  string
@@ -52,15 +54,25 @@ func (g *gatherer) tables(ctx context.Context, prefix string) {
 
 // load lists the devices, whose names all the tables need.
 func (t *tables) load() {
-	t.links, t.linkErr = twice(t.h.LinkList)
-	for _, l := range t.links {
-		t.names[l.Attrs().Index] = l.Attrs().Name
-	}
-	qs, _ := twice(func() ([]netlink.Qdisc, error) { return t.h.QdiscList(nil) })
-	for _, q := range qs {
-		if q.Attrs().Parent == netlink.HANDLE_ROOT {
-			t.qdiscs[q.Attrs().LinkIndex] = q.Type()
+	d := newLinkDecoder()
+	vxlans := map[int]object{}
+	t.linkErr = t.dump.run(unix.RTM_GETLINK, make([]byte, ifinfoHeader), func(m nlmsg) error {
+		row, vx, ok := d.row(m.body)
+		if !ok || m.typ != unix.RTM_NEWLINK {
+			return nil
 		}
+		if len(t.links) == maxLinks {
+			return fmt.Errorf("%w: more than %d devices", errPartial, maxLinks)
+		}
+		t.names[row.Index] = row.Name
+		if vx != nil {
+			vxlans[len(t.links)] = vx
+		}
+		t.links = append(t.links, row)
+		return nil
+	})
+	for i, vx := range vxlans {
+		t.links[i].Vxlan = vxlan(vx, t.names)
 	}
 }
 
@@ -96,24 +108,7 @@ func encode[T any](enc *json.Encoder, items []T, err error, row func(T) any) err
 }
 
 func (t *tables) writeLinks(enc *json.Encoder) error {
-	return encode(enc, t.links, t.linkErr, func(l netlink.Link) any {
-		a := l.Attrs()
-		row := linkRow{Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, MAC: a.HardwareAddr.String(), State: a.OperState.String(),
-			Flags: linkFlags(a.RawFlags), Master: a.MasterIndex, Link: a.ParentIndex, Qdisc: t.qdiscs[a.Index], TxQueueLen: max(a.TxQLen, 0)}
-		if a.Flags&net.FlagLoopback != 0 {
-			row.Kind = "loopback"
-		}
-		if a.NetNsID >= 0 {
-			row.LinkNetnsID = &a.NetNsID
-		}
-		if v, ok := l.(*netlink.Vxlan); ok {
-			row.Vxlan = &vxlanRow{ID: v.VxlanId, Port: v.Port, Local: ipText(v.SrcAddr), Dev: t.names[v.VtepDevIndex]}
-		}
-		if s := a.Statistics; s != nil {
-			row.Stats = &linkStats{s.RxPackets, s.TxPackets, s.RxBytes, s.TxBytes, s.RxErrors, s.TxErrors, s.RxDropped, s.TxDropped}
-		}
-		return row
-	})
+	return encode(enc, t.links, t.linkErr, func(l linkRow) any { return l })
 }
 
 func (t *tables) writeAddrs(enc *json.Encoder) error {

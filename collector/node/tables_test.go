@@ -119,7 +119,7 @@ func checkLinks(t *testing.T, sink *memSink, pfx, a string) {
 		if l.Name == "eth0" && (l.Stats == nil || l.Stats.RxPackets == 0 || l.Stats.TxBytes == 0) {
 			t.Errorf("stats of eth0: %+v", l.Stats)
 		}
-		if l.Name == "vx0" && (l.Vxlan == nil || *l.Vxlan != vxlanRow{ID: 42, Port: 8472, Local: "10.9.9.1", Dev: "eth0"}) {
+		if l.Name == "vx0" && (l.Vxlan == nil || *l.Vxlan != vxlanRow{ID: 42, Port: 8472, Local: "10.9.9.1", Dev: "eth0", Learning: true, Ageing: 300, UDPCsum: true}) {
 			t.Errorf("vxlan: %+v", l.Vxlan)
 		}
 		if l.Qdisc == "" { // ip says noop of a device that never was up
