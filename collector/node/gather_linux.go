@@ -127,7 +127,7 @@ func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
 func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, again bool) {
 	g.rawFiles(ctx, prefix+"proc/net", g.o.ProcRoot+"/thread-self/net", netFiles(ns.Host))
 	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net", again)
-	g.tables(ctx, prefix+"net/", again)
+	g.tables(ctx, ns, prefix+"net/", again)
 	g.netfilter(ctx, prefix+"net/", again)
 	g.stream(ctx, prefix+"net/sockets.ndjson", g.sockets)
 	if ns.Host {

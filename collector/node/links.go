@@ -1,6 +1,9 @@
 package node
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 const (
 	ifinfoHeader  = 16
@@ -111,4 +114,8 @@ func (d *linkDecoder) kind(row *linkRow, b []byte, flags uint32) object {
 	}
 	row.Info = info
 	return nil
+}
+
+func linkFlags(v uint32) []string {
+	return flagNames(int(v), strings.Fields("UP BROADCAST DEBUG LOOPBACK POINTOPOINT NOTRAILERS RUNNING NOARP PROMISC ALLMULTI MASTER SLAVE MULTICAST PORTSEL AUTOMEDIA DYNAMIC LOWER_UP DORMANT"))
 }

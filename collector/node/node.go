@@ -23,6 +23,8 @@
 //	proc/net/*  proc/net/stat/*   raw
 //	proc/sys/net/**               raw, a file each; after the first sample only net/netfilter
 //	net/{links,addrs,routes,rules,neighbors,fdb,qdiscs,sockets}.ndjson
+//	net/{nexthops,neightables,netconf,vlans,mdb,classes,filters,xfrm,netnsids}.ndjson
+//	                              where there is something in them
 //	net/{nftables,iptables}.ndjson  typed; iptables is the legacy back end
 //	net/{nftables,ip{,6}tables-{nft,legacy}}.txt  once, by the node's own tools
 //

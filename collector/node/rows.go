@@ -29,6 +29,11 @@ type addrRow struct {
 	Family string   `json:"family"` // inet, inet6
 	Scope  string   `json:"scope,omitempty"`
 	Flags  []string `json:"flags,omitempty"`
+
+	Label        string `json:"label,omitempty"` // where it is not the device's name
+	Broadcast    string `json:"broadcast,omitempty"`
+	ValidSec     int    `json:"validSec,omitempty"` // for ever is left out
+	PreferredSec int    `json:"preferredSec,omitempty"`
 }
 
 type routeRow struct {
@@ -45,6 +50,15 @@ type routeRow struct {
 	MTU      int          `json:"mtu,omitempty"`
 	Family   string       `json:"family"`
 	Nexthops []nexthopRow `json:"nexthops,omitempty"`
+
+	Flags      []string `json:"flags,omitempty"`
+	TOS        int      `json:"tos,omitempty"`
+	AdvMSS     int      `json:"advMSS,omitempty"`
+	Window     int      `json:"window,omitempty"`
+	InitCwnd   int      `json:"initCwnd,omitempty"`
+	Hoplimit   int      `json:"hoplimit,omitempty"`
+	Congestion string   `json:"congestion,omitempty"`
+	Encap      string   `json:"encap,omitempty"`
 }
 
 type nexthopRow struct {
@@ -66,6 +80,17 @@ type ruleRow struct {
 	Table    int    `json:"table,omitempty"`
 	Goto     int    `json:"goto,omitempty"`
 	Invert   bool   `json:"invert,omitempty"`
+
+	Action            string `json:"action,omitempty"` // where it is not a table
+	Proto             int    `json:"proto,omitempty"`  // who made it, by number
+	TOS               int    `json:"tos,omitempty"`
+	IPProto           int    `json:"ipproto,omitempty"`
+	Sport             string `json:"sport,omitempty"`
+	Dport             string `json:"dport,omitempty"`
+	UIDs              string `json:"uids,omitempty"`
+	TunID             uint   `json:"tunID,omitempty"`
+	VRF               bool   `json:"vrf,omitempty"` // the table is the device's
+	SuppressPrefixLen *int   `json:"suppressPrefixLen,omitempty"`
 }
 
 type neighRow struct {
@@ -78,21 +103,6 @@ type neighRow struct {
 	Family string   `json:"family,omitempty"`
 	Vlan   int      `json:"vlan,omitempty"`
 	Master int      `json:"master,omitempty"`
-}
-
-type qdiscRow struct {
-	Index      int    `json:"index"`
-	Dev        string `json:"dev,omitempty"`
-	Kind       string `json:"kind"`
-	Handle     string `json:"handle"`
-	Parent     string `json:"parent"`
-	Bytes      uint64 `json:"bytes,omitempty"`
-	Packets    uint32 `json:"packets,omitempty"`
-	Drops      uint32 `json:"drops,omitempty"`
-	Overlimits uint32 `json:"overlimits,omitempty"`
-	Requeues   uint32 `json:"requeues,omitempty"`
-	Backlog    uint32 `json:"backlog,omitempty"` // bytes
-	Qlen       uint32 `json:"qlen,omitempty"`
 }
 
 // socketRow is one socket. Of a LISTEN socket rqueue is the length of the

@@ -44,17 +44,6 @@ func attributes(words string, own readers) schema {
 	return s
 }
 
-// at adds attribute n, for tables with wide gaps.
-func (s schema) at(n int, words string, own readers) schema {
-	for len(s) < n {
-		s = append(s, struct {
-			name string
-			read reader
-		}{})
-	}
-	return append(s[:n], attributes(words, own)[1:]...)
-}
-
 // decode reads the attributes in b that the schema names. What is malformed
 // ends it; what was read before stays.
 func (s schema) decode(b []byte) object {

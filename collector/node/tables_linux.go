@@ -22,12 +22,13 @@ type tables struct {
 	names   map[int]string // of the devices
 	links   []linkRow
 	linkErr error
+	queued  []queued
 }
 
 const maxLinks = 20_000 // of one namespace
 
 // tables stores every table at prefix.
-func (g *gatherer) tables(ctx context.Context, prefix string, again bool) {
+func (g *gatherer) tables(ctx context.Context, ns Netns, prefix string, again bool) {
 	start := time.Now()
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -50,6 +51,8 @@ func (g *gatherer) tables(ctx context.Context, prefix string, again bool) {
 	} {
 		g.stream(ctx, prefix+table.name+".ndjson", table.write)
 	}
+	g.moreTables(ctx, t, prefix, ns.Host && !again)
+	g.streamOffered(ctx, prefix+"netnsids.ndjson", false, g.netnsIDs(ns, t))
 }
 
 // load lists the devices, whose names all the tables need.
@@ -114,15 +117,27 @@ func (t *tables) writeLinks(enc *json.Encoder) error {
 func (t *tables) writeAddrs(enc *json.Encoder) error {
 	addrs, err := twice(func() ([]netlink.Addr, error) { return t.h.AddrList(nil, netlink.FAMILY_ALL) })
 	return encode(enc, addrs, err, func(a netlink.Addr) any {
-		row := addrRow{Index: a.LinkIndex, Dev: t.names[a.LinkIndex], Addr: a.IPNet.String(), Family: "inet6", Scope: scopeText(uint8(a.Scope)), Flags: addrFlags(a.Flags)}
+		row := addrRow{Index: a.LinkIndex, Dev: t.names[a.LinkIndex], Addr: a.IPNet.String(), Family: "inet6", Scope: scopeName(uint8(a.Scope)), Flags: addrFlags(a.Flags)}
 		if a.IP.To4() != nil {
 			row.Family = "inet"
 		}
+		if a.Label != row.Dev {
+			row.Label = a.Label
+		}
+		row.Broadcast, row.ValidSec, row.PreferredSec = ipText(a.Broadcast), lifetime(a.ValidLft), lifetime(a.PreferedLft)
 		if a.Peer != nil && a.Peer.String() != row.Addr {
 			row.Peer = a.Peer.String()
 		}
 		return row
 	})
+}
+
+// lifetime is in seconds; for ever is left out.
+func lifetime(sec int) int {
+	if sec < 0 || sec >= 1<<32-1 {
+		return 0
+	}
+	return sec
 }
 
 // writeRoutes streams: a router may hold a million of them.
@@ -148,7 +163,7 @@ func (t *tables) writeRoutes(enc *json.Encoder) error {
 
 func (t *tables) route(r netlink.Route) routeRow {
 	row := routeRow{Dst: "default", GW: ipText(r.Gw), Dev: t.names[r.LinkIndex], Index: r.LinkIndex, Table: r.Table, Proto: r.Protocol.String(),
-		Scope: scopeText(uint8(r.Scope)), Type: routeType(r.Type), Src: ipText(r.Src), Metric: r.Priority, MTU: r.MTU, Family: familyText(r.Family)}
+		Scope: scopeName(uint8(r.Scope)), Type: routeType(r.Type), Src: ipText(r.Src), Metric: r.Priority, MTU: r.MTU, Family: familyText(r.Family)}
 	if r.Dst != nil {
 		if ones, _ := r.Dst.Mask.Size(); ones > 0 || !r.Dst.IP.IsUnspecified() {
 			row.Dst = r.Dst.String()
@@ -157,6 +172,11 @@ func (t *tables) route(r netlink.Route) routeRow {
 	if r.Via != nil {
 		row.GW = r.Via.String()
 	}
+	row.Flags = flagNames(r.Flags, bitNames("dead pervasive onlink offload linkdown unresolved trap"))
+	row.TOS, row.AdvMSS, row.Window, row.InitCwnd, row.Hoplimit, row.Congestion = r.Tos, r.AdvMSS, r.Window, r.InitCwnd, r.Hoplimit, r.Congctl
+	if r.Encap != nil {
+		row.Encap = r.Encap.String()
+	}
 	for _, n := range r.MultiPath {
 		row.Nexthops = append(row.Nexthops, nexthopRow{GW: ipText(n.Gw), Dev: t.names[n.LinkIndex], Index: n.LinkIndex, Weight: n.Hops + 1})
 	}
@@ -164,20 +184,18 @@ func (t *tables) route(r netlink.Route) routeRow {
 }
 
 func (t *tables) writeRules(enc *json.Encoder) error {
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		rules, err := twice(func() ([]netlink.Rule, error) { return t.h.RuleList(family) })
-		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-			continue
-		}
-		err = encode(enc, rules, err, func(r netlink.Rule) any {
-			row := ruleRow{Priority: max(r.Priority, 0), Family: familyText(family), Src: netText(r.Src), Dst: netText(r.Dst), Iif: r.IifName, Oif: r.OifName,
-				Mark: r.Mark, Table: r.Table, Goto: max(r.Goto, 0), Invert: r.Invert}
-			if r.Mask != nil {
-				row.Mask = *r.Mask
+	decoder := ruleDecoder()
+	for _, family := range []byte{familyINET, familyINET6} {
+		request := make([]byte, ruleHeader)
+		request[0] = family
+		err := t.dump.run(unix.RTM_GETRULE, request, func(m nlmsg) error {
+			row, ok := parseRule(decoder, m.body)
+			if !ok {
+				return nil
 			}
-			return row
+			return enc.Encode(row)
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
 			return err
 		}
 	}
@@ -203,34 +221,12 @@ func (t *tables) neighbours(enc *json.Encoder, family int) error {
 	})
 }
 
-func (t *tables) writeQdiscs(enc *json.Encoder) error {
-	rows, err := twice(func() ([]netlink.Qdisc, error) { return t.h.QdiscList(nil) })
-	return encode(enc, rows, err, func(q netlink.Qdisc) any {
-		a := q.Attrs()
-		row := qdiscRow{Index: a.LinkIndex, Dev: t.names[a.LinkIndex], Kind: q.Type(), Handle: netlink.HandleStr(a.Handle), Parent: netlink.HandleStr(a.Parent)}
-		if s := a.Statistics; s != nil && s.Basic != nil {
-			row.Bytes, row.Packets = s.Basic.Bytes, s.Basic.Packets
-		}
-		if s := a.Statistics; s != nil && s.Queue != nil {
-			row.Drops, row.Overlimits, row.Requeues, row.Backlog, row.Qlen = s.Queue.Drops, s.Queue.Overlimits, s.Queue.Requeues, s.Queue.Backlog, s.Queue.Qlen
-		}
-		return row
-	})
-}
-
 func ipText(ip net.IP) string {
 	a, ok := netip.AddrFromSlice(ip)
 	if !ok {
 		return ""
 	}
 	return a.Unmap().String()
-}
-
-func netText(n *net.IPNet) string {
-	if n == nil {
-		return ""
-	}
-	return n.String()
 }
 
 func familyText(f int) string {
@@ -245,25 +241,12 @@ func familyText(f int) string {
 	return strconv.Itoa(f)
 }
 
-// scopeText names a scope as ip does.
-func scopeText(s uint8) string {
-	names := map[uint8]string{0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
-	if n, ok := names[s]; ok {
-		return n
-	}
-	return strconv.Itoa(int(s))
-}
-
 func routeType(t int) string {
 	names := []string{"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw", "nat"}
 	if t >= 0 && t < len(names) {
 		return names[t]
 	}
 	return strconv.Itoa(t)
-}
-
-func linkFlags(v uint32) []string {
-	return flagNames(int(v), strings.Fields("UP BROADCAST DEBUG LOOPBACK POINTOPOINT NOTRAILERS RUNNING NOARP PROMISC ALLMULTI MASTER SLAVE MULTICAST PORTSEL AUTOMEDIA DYNAMIC LOWER_UP DORMANT"))
 }
 
 func addrFlags(v int) []string {
