@@ -40,9 +40,9 @@ func (g *gatherer) nodeTool(ctx context.Context, path string, programs []string,
 		g.recordErr(path, context.Cause(ctx), 0, start)
 		return
 	}
-	root := ""
-	if !g.o.Host {
-		root = g.o.ProcRoot + "/1/root"
+	root := g.o.Root
+	if root == "/" {
+		root = ""
 	}
 	err := fmt.Errorf("%w: the node has none of %s", collector.ErrUnsupported, strings.Join(programs, ", "))
 	var n int64

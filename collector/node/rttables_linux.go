@@ -115,7 +115,7 @@ func (t *tables) writeQdiscs(enc *json.Encoder) error {
 			return nil
 		}
 		t.name(row)
-		if index := row["index"].(int); row["kind"] != "noqueue" && len(t.queued) < maxLinks {
+		if index := row["index"].(int); row["kind"] != "noqueue" && len(t.queued) < maxDevices {
 			t.queued = append(t.queued, queued{index, textOf(row, "kind"), binary.NativeEndian.Uint32(m.body[8:])})
 		}
 		return enc.Encode(row)

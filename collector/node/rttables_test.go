@@ -13,6 +13,22 @@ import (
 	"github.com/casefile-io/casefile/collector"
 )
 
+// qdiscRow is what rules read of a line of qdiscs.ndjson.
+type qdiscRow struct {
+	Index      int    `json:"index"`
+	Dev        string `json:"dev,omitempty"`
+	Kind       string `json:"kind"`
+	Handle     string `json:"handle"`
+	Parent     string `json:"parent"`
+	Bytes      uint64 `json:"bytes,omitempty"`
+	Packets    uint32 `json:"packets,omitempty"`
+	Drops      uint32 `json:"drops,omitempty"`
+	Overlimits uint32 `json:"overlimits,omitempty"`
+	Requeues   uint32 `json:"requeues,omitempty"`
+	Backlog    uint32 `json:"backlog,omitempty"` // bytes
+	Qlen       uint32 `json:"qlen,omitempty"`
+}
+
 // routedNamespace has nexthops, queues, filters and policies.
 func routedNamespace(t *testing.T) (ns string, pid int) {
 	t.Helper()

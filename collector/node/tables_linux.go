@@ -25,7 +25,7 @@ type tables struct {
 	queued  []queued
 }
 
-const maxLinks = 20_000 // of one namespace
+const maxDevices = 20_000 // of one namespace
 
 // tables stores every table at prefix.
 func (g *gatherer) tables(ctx context.Context, ns Netns, prefix string, again bool) {
@@ -64,8 +64,8 @@ func (t *tables) load() {
 		if !ok || m.typ != unix.RTM_NEWLINK {
 			return nil
 		}
-		if len(t.links) == maxLinks {
-			return fmt.Errorf("%w: more than %d devices", errPartial, maxLinks)
+		if len(t.links) == maxDevices {
+			return fmt.Errorf("%w: more than %d devices", errPartial, maxDevices)
 		}
 		t.names[row.Index] = row.Name
 		if vx != nil {

@@ -15,22 +15,6 @@ import (
 	"github.com/casefile-io/casefile/collector"
 )
 
-// qdiscRow is what rules read of a line of qdiscs.ndjson.
-type qdiscRow struct {
-	Index      int    `json:"index"`
-	Dev        string `json:"dev,omitempty"`
-	Kind       string `json:"kind"`
-	Handle     string `json:"handle"`
-	Parent     string `json:"parent"`
-	Bytes      uint64 `json:"bytes,omitempty"`
-	Packets    uint32 `json:"packets,omitempty"`
-	Drops      uint32 `json:"drops,omitempty"`
-	Overlimits uint32 `json:"overlimits,omitempty"`
-	Requeues   uint32 `json:"requeues,omitempty"`
-	Backlog    uint32 `json:"backlog,omitempty"` // bytes
-	Qlen       uint32 `json:"qlen,omitempty"`
-}
-
 func fromIP[T any](t *testing.T, args string) []T {
 	t.Helper()
 	out := sh(t, "ip -j "+args)
