@@ -17,6 +17,7 @@ import (
 const (
 	maxRawFile    = 4 << 20
 	maxSysctlFile = 64 << 10
+	maxRead       = 64 << 10 // at a time: of 4 MiB or more /proc/sys makes ENOMEM
 	maxSysctls    = 100_000 // per namespace and sample
 	maxDepth      = 12
 	maxListed     = 20 // failed files named one by one, per group
@@ -209,7 +210,7 @@ func readFile(path string, buf []byte) (text []byte, cut bool, err error) {
 	defer unix.Close(fd)
 	n := 0
 	for n < len(buf) {
-		m, err := unix.Read(fd, buf[n:])
+		m, err := unix.Read(fd, buf[n:min(len(buf), n+maxRead)])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

@@ -385,3 +385,11 @@ func TestLeavesItsOwnNamespaceAlone(t *testing.T) {
 		t.Errorf("%d threads are still in another namespace", left)
 	}
 }
+
+// A sysctl refuses to be read into four megabytes at once.
+func TestReadFileIntoMuchRoom(t *testing.T) {
+	text, cut, err := readFile("/proc/sys/fs/file-nr", make([]byte, 16<<20))
+	if err != nil || cut || len(text) == 0 {
+		t.Errorf("%q %v %v", text, cut, err)
+	}
+}
