@@ -30,14 +30,14 @@ mount -t tmpfs -o mode=755 tmpfs /run; mkdir -p /run/containerd /run/netns /run/
 echo ready > /run/node-ready
 
 # containerd and kubelet, started again whenever they end; kubelet only after kubeadm has written its configuration.
-( while :; do containerd --config "$N/containerd.toml" >> "$N/containerd.log" 2>&1 || true; sleep 1; done ) &
+( while :; do containerd --config "$N/containerd.toml" >> /var/log/containerd.log 2>&1 || true; sleep 1; done ) &
 ( while :; do
     if [ -f /var/lib/kubelet/config.yaml ]; then
       KUBELET_KUBEADM_ARGS=""; [ ! -f /var/lib/kubelet/kubeadm-flags.env ] || . /var/lib/kubelet/kubeadm-flags.env
       boot=""; [ ! -f /etc/kubernetes/bootstrap-kubelet.conf ] || boot=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf
       rc=0; kubelet $boot --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml \
-        --node-ip="$(nodeip "$I")" $KUBELET_KUBEADM_ARGS >> "$N/kubelet.log" 2>&1 || rc=$?
-      echo "kubelet exited $rc" >> "$N/kubelet.log"
+        --node-ip="$(nodeip "$I")" $KUBELET_KUBEADM_ARGS >> /var/log/kubelet.log 2>&1 || rc=$?
+      echo "kubelet exited $rc" >> /var/log/kubelet.log
     fi; sleep 0.5
   done ) &
 trap 'exit 0' TERM
