@@ -9,10 +9,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +23,7 @@ import (
 	"github.com/casefile-io/casefile/bundle/redact"
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/agent"
+	"github.com/casefile-io/casefile/collector/agent/link"
 )
 
 // The test binary is also the agent.
@@ -33,36 +36,86 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// pipes is a started agent as a connection.
+// started is an agent that runs and can be called.
+type started struct {
+	dir string
+	cmd *exec.Cmd
+}
+
+// agentCommand runs the test binary, or the one that the environment names, as
+// the agent.
+func agentCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	if bin := os.Getenv("CASEFILE_AGENT_BIN"); bin != "" {
+		cmd = exec.Command(bin, args...)
+	}
+	cmd.Env = append(os.Environ(), agentEnv+"="+strings.Join(args, " "))
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func start(t *testing.T, args ...string) *started {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cf") // the name of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &started{dir: dir, cmd: agentCommand(append([]string{"wait", "--dir", dir}, args...)...)}
+	if err := a.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = a.cmd.Process.Kill()
+		_ = a.cmd.Wait()
+		os.RemoveAll(dir)
+	})
+	return a
+}
+
+// call holds a conversation's stream over as many connections as it takes.
+// life says how long each may live; 0 is as long as it likes.
+func (a *started) call(t *testing.T, life func() time.Duration) *link.Stream {
+	t.Helper()
+	return link.Call(t.Context(), link.Options{Backoff: 10 * time.Millisecond}, func(context.Context) (io.ReadWriteCloser, error) {
+		p, err := bridge(a.dir)
+		if err == nil && life != nil {
+			time.AfterFunc(life(), func() { _ = p.cmd.Process.Kill() })
+		}
+		return p, err
+	})
+}
+
+// pipes is one connection: a process, as exec makes it.
 type pipes struct {
 	io.Reader
 	io.WriteCloser
 	cmd *exec.Cmd
 }
 
-func (p *pipes) Close() error { return p.WriteCloser.Close() }
+func (p *pipes) Close() error {
+	err := p.WriteCloser.Close()
+	_ = p.cmd.Process.Kill()
+	return err
+}
 
-func start(t *testing.T, args string) *pipes {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	if bin := os.Getenv("CASEFILE_AGENT_BIN"); bin != "" {
-		cmd = exec.Command(bin, strings.Fields(args)...)
-	}
-	cmd.Env = append(os.Environ(), agentEnv+"="+args)
-	cmd.Stderr = os.Stderr
+func bridge(dir string) (*pipes, error) {
+	cmd := agentCommand("collect", "--dir", dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
+	r, w, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	cmd.Stdout = w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return nil, err
 	}
-	t.Cleanup(func() { in.Close(); _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return &pipes{Reader: out, WriteCloser: in, cmd: cmd}
+	go func() { _ = cmd.Wait() }()
+	return &pipes{Reader: r, WriteCloser: in, cmd: cmd}, nil
 }
 
 type writerSink struct{ w *bundle.Writer }
@@ -104,8 +157,7 @@ func TestFromAgentToBundle(t *testing.T) {
 			{Name: "pod_a_b", Target: "pod/a/b", PodUID: "no-such-pod", Snaplen: 128, DurationMS: 500}}
 		plan.Prefixes = append(plan.Prefixes, "captures/node_n1/", "captures/pod_a_b/")
 	}
-	beat := filepath.Join(t.TempDir(), "heartbeat")
-	conn := start(t, "collect --heartbeat "+beat)
+	a := start(t)
 	file, err := os.Create(filepath.Join(t.TempDir(), "b.tar.zst"))
 	if err != nil {
 		t.Fatal(err)
@@ -114,17 +166,17 @@ func TestFromAgentToBundle(t *testing.T) {
 	w := newWriter(t, file, plan.Top, plan.Time)
 	out := collector.NewOutput(writerSink{w}, collector.Options{})
 	began := time.Now()
-	end, err := agent.Converse(t.Context(), conn, plan, out)
+	end, err := agent.Converse(t.Context(), a.call(t, nil), plan, out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	took := time.Since(began)
-	if err := conn.cmd.Wait(); err != nil {
+	if err := a.cmd.Wait(); err != nil {
 		t.Errorf("the agent ended with %v", err)
 	}
-	usage := conn.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if _, err := os.Stat(beat); err != nil {
-		t.Errorf("no heartbeat: %v", err)
+	usage := a.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if left, _ := os.ReadDir(a.dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 	if _, err := w.Close(bundle.Info{Producer: "test"}, nil); err != nil {
 		t.Fatal(err)
@@ -189,10 +241,44 @@ func checkCaptures(t *testing.T, r *bundle.Reader, results []collector.Result) {
 	}
 }
 
+// TestCutStreams kills the connections while the agent works and while it
+// sends: the bundle is as whole as without.
+func TestCutStreams(t *testing.T) {
+	plan := testPlan()
+	a := start(t)
+	var file bytes.Buffer
+	w := newWriter(t, &file, plan.Top, plan.Time)
+	out := collector.NewOutput(writerSink{w}, collector.Options{})
+	var cuts atomic.Int64
+	conn := a.call(t, func() time.Duration {
+		cuts.Add(1)
+		return 30*time.Millisecond + time.Duration(rand.Int64N(int64(200*time.Millisecond)))
+	})
+	if _, err := agent.Converse(t.Context(), conn, plan, out); err != nil {
+		t.Fatalf("after %d cuts: %v", cuts.Load(), err)
+	}
+	if _, err := w.Close(bundle.Info{Producer: "test"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := bundle.OpenUnverified(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Verify(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	checkContent(t, r)
+	t.Logf("%d connections, %d files", cuts.Load(), len(r.Files()))
+	if cuts.Load() < 5 {
+		t.Error("hardly anything was cut")
+	}
+}
+
 func TestAgentEndsWithItsCaller(t *testing.T) {
-	conn := start(t, "collect --heartbeat "+filepath.Join(t.TempDir(), "h"))
+	a := start(t, "--patience", "1s")
 	plan := testPlan()
 	plan.Version, plan.IntervalMS = agent.Version, 3600_000
+	conn := a.call(t, nil)
 	if err := agent.WriteJSON(conn, agent.KindPlan, plan); err != nil {
 		t.Fatal(err)
 	}
@@ -200,84 +286,38 @@ func TestAgentEndsWithItsCaller(t *testing.T) {
 	time.Sleep(500 * time.Millisecond) // in the middle of the work, or waiting for the second sample
 	conn.Close()
 	ended := make(chan error, 1)
-	go func() { ended <- conn.cmd.Wait() }()
+	go func() { ended <- a.cmd.Wait() }()
 	select {
 	case err := <-ended:
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 			t.Errorf("ended with %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(15 * time.Second):
 		t.Error("still running")
 	}
 }
 
 func TestAgentRefusesAPolicyItLacks(t *testing.T) {
-	conn := start(t, "collect --heartbeat "+filepath.Join(t.TempDir(), "h"))
 	plan := testPlan()
 	plan.Policy = "strict"
 	out := collector.NewOutput(writerSink{newWriter(t, io.Discard, plan.Top, plan.Time)}, collector.Options{})
-	_, err := agent.Converse(t.Context(), conn, plan, out)
+	_, err := agent.Converse(t.Context(), start(t).call(t, nil), plan, out)
 	if !errors.Is(err, agent.ErrAgent) || !strings.Contains(err.Error(), "strict") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestWait(t *testing.T) {
-	quick := waitTiming{look: 5 * time.Millisecond, patience: 200 * time.Millisecond}
-	file := filepath.Join(t.TempDir(), "heartbeat")
-	began := time.Now()
-	wait(t.Context(), file, quick)
-	if d := time.Since(began); d < quick.patience {
-		t.Errorf("never touched: gave up after %s", d)
+// TestNobodyCalls: an agent that nobody calls ends.
+func TestNobodyCalls(t *testing.T) {
+	a := start(t, "--patience", "200ms")
+	if err := a.cmd.Wait(); err == nil {
+		t.Error("it says that all went well")
 	}
-	// Touched for a while by a caller that then dies. The file's time is far in
-	// the past: only that it changes counts.
-	began = time.Now()
-	go func() {
-		for i := range 10 {
-			_ = os.WriteFile(file, nil, 0o600)
-			old := time.Unix(int64(1000+i), 0)
-			_ = os.Chtimes(file, old, old)
-			time.Sleep(40 * time.Millisecond)
-		}
-	}()
-	wait(t.Context(), file, quick)
-	if d := time.Since(began); d < 360*time.Millisecond+quick.patience || d > 5*time.Second {
-		t.Errorf("ended %s after the start", d)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	began = time.Now()
-	wait(ctx, file, waitTiming{look: time.Minute, patience: time.Minute})
-	if time.Since(began) > time.Second {
-		t.Error("did not end when told to")
-	}
-}
-
-func TestPulse(t *testing.T) {
-	p := &pulse{file: filepath.Join(t.TempDir(), "h")}
-	p.beat()
-	before, err := os.Stat(p.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(20 * time.Millisecond)
-	p.beat() // too soon
-	after, _ := os.Stat(p.file)
-	if !before.ModTime().Equal(after.ModTime()) {
-		t.Error("touched again at once")
-	}
-	p.last = p.last.Add(-beatEvery)
-	p.beat()
-	if after, _ = os.Stat(p.file); before.ModTime().Equal(after.ModTime()) {
-		t.Error("not touched again")
-	}
-	(&pulse{file: "/no/such/folder/h"}).beat() // by hand there is none
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"fly"}, {"wait", "x"}, {"collect", "--nope"}} {
+	for _, args := range [][]string{{}, {"fly"}, {"wait", "x"}, {"collect", "--nope"}, {"wait", "--patience", "long"}} {
 		var stderr bytes.Buffer
 		if code := run(args, strings.NewReader(""), io.Discard, &stderr); code != 2 || stderr.Len() == 0 {
 			t.Errorf("%v: exit %d, %q", args, code, &stderr)

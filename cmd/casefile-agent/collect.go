@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/casefile-io/casefile/bundle/redact/pseudonym"
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/agent"
+	"github.com/casefile-io/casefile/collector/agent/link"
 	"github.com/casefile-io/casefile/collector/node"
 	"github.com/casefile-io/casefile/collector/node/ebpf"
 )
@@ -23,33 +22,24 @@ import (
 // do not count.
 const memoryLimit = 64 << 20
 
-// collect talks to the command line and gathers what its plan asks for, on
-// one processor and with low priority.
-func collect(ctx context.Context, stdin io.Reader, stdout io.Writer, heartbeat string) error {
+// serve waits for the command line to call through a socket in dir, talks to it
+// and gathers what its plan asks for, on one processor and with low priority.
+// It outlives the connections: what the caller has not got yet waits in dir.
+func serve(ctx context.Context, dir string, patience time.Duration) error {
 	beNice()
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(50) // a little more work for much less memory
-	p := &pulse{file: heartbeat}
-	p.beat()
 	hello := agent.Hello{Agent: version, Kernel: kernelRelease(), Arch: runtime.GOARCH}
-	return agent.Serve(ctx, agent.Beats(stdin, p.beat), stdout, hello, func(ctx context.Context, plan agent.Plan, s agent.Session) (agent.End, error) {
-		return gather(ctx, plan, s, spoolFolder(heartbeat))
+	return link.Serve(ctx, dir, link.Options{First: patience, Outage: patience}, func(ctx context.Context, caller io.ReadWriter) error {
+		return agent.Serve(ctx, caller, caller, hello, func(ctx context.Context, plan agent.Plan, s agent.Session) (agent.End, error) {
+			return gather(ctx, plan, s, dir)
+		})
 	})
 }
 
-// spoolFolder is where members of unknown size wait: beside the heartbeat, in
-// the container's volume, or the usual folder.
-func spoolFolder(heartbeat string) string {
-	dir := filepath.Dir(heartbeat)
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return dir
-	}
-	return ""
-}
-
 // gather runs the collectors of the plan and writes what they find, redacted
-// and packed, to the session.
+// and packed, to the session. Members of unknown size wait in the folder spool.
 func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string) (agent.End, error) {
 	redactor, err := redactorOf(plan)
 	if err != nil {

@@ -2,9 +2,10 @@
 // line, which brings it there, talks to it and takes it away again. It is of
 // no use by hand.
 //
-//	casefile-agent wait [--heartbeat FILE]     the first process of the agent's container: ends a minute
-//	                                           after the last heartbeat, or when told to
-//	casefile-agent collect [--heartbeat FILE]  plan on stdin, records on stdout; ends with stdin
+//	casefile-agent wait [--dir DIR]     the agent: it waits for a caller, does what it is asked for, and ends a
+//	                                    minute (--patience) after the caller was lost
+//	casefile-agent collect [--dir DIR]  a connection to it: plan on stdin, records on stdout, as package link has
+//	                                    them; it may break and be made again
 //	casefile-agent version
 //
 // Exit codes: 0 done, 1 failed (the reason is on stderr), 2 usage.
@@ -19,12 +20,15 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
+
+	"github.com/casefile-io/casefile/collector/agent/link"
 )
 
 // version is set by the build.
 var version = "0.1.0-dev"
 
-const defaultHeartbeat = "/run/casefile/heartbeat"
+const defaultDir = "/run/casefile"
 
 func main() {
 	runtime.LockOSThread() // threads that enter a pod's namespace must end, which the first one cannot
@@ -38,7 +42,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	flags := flag.NewFlagSet("casefile-agent "+args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	heartbeat := flags.String("heartbeat", defaultHeartbeat, "file that the collecting process touches while its caller lives")
+	dir := flags.String("dir", defaultDir, "where the agent's socket is, and what waits to be sent")
+	patience := flags.Duration("patience", time.Minute, "how long wait goes on without a caller")
 	if err := flags.Parse(args[1:]); err != nil {
 		return 2
 	}
@@ -48,19 +53,21 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	var err error
 	switch args[0] {
 	case "collect":
-		if err := collect(ctx, stdin, stdout, *heartbeat); err != nil {
-			fmt.Fprintln(stderr, "casefile-agent:", err)
-			return 1
-		}
+		err = link.Bridge(*dir, stdin, stdout)
 	case "wait":
-		wait(ctx, *heartbeat, waitTiming{look: lookEvery, patience: patience})
+		err = serve(ctx, *dir, *patience)
 	case "version":
 		fmt.Fprintln(stdout, version)
 	default:
 		fmt.Fprintf(stderr, "casefile-agent: no such verb: %q; there are collect, wait and version\n", args[0])
 		return 2
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "casefile-agent:", err)
+		return 1
 	}
 	return 0
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -72,7 +71,7 @@ func TestStrict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := start(t, "collect --heartbeat "+filepath.Join(t.TempDir(), "h"))
+	conn := start(t).call(t, nil)
 	stop := make(chan struct{})
 	go talkTo(own, stop)
 	out := collector.NewOutput(grantedSink{writerSink{w}, redactor}, collector.Options{})

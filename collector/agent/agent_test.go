@@ -283,9 +283,8 @@ func TestServeEndsWithStdin(t *testing.T) {
 	stdin, feed := io.Pipe()
 	served := make(chan error, 1)
 	var stdout bytes.Buffer
-	beats := 0
 	go func() {
-		served <- Serve(t.Context(), Beats(stdin, func() { beats++ }), &stdout, Hello{}, func(ctx context.Context, p Plan, s Session) (End, error) {
+		served <- Serve(t.Context(), stdin, &stdout, Hello{}, func(ctx context.Context, p Plan, s Session) (End, error) {
 			<-ctx.Done()
 			return End{}, nil
 		})
@@ -305,9 +304,6 @@ func TestServeEndsWithStdin(t *testing.T) {
 	}
 	if _, _, err := ReadRecord(&stdout); !errors.Is(err, io.EOF) {
 		t.Errorf("an end record for nobody: %v", err)
-	}
-	if beats < 2 {
-		t.Errorf("%d beats", beats)
 	}
 }
 

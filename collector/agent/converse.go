@@ -15,7 +15,7 @@ import (
 // Timing of a conversation.
 const (
 	keepaliveEvery = 5 * time.Second
-	silenceLimit   = 60 * time.Second // without a record the peer is taken for dead
+	silenceLimit   = 3 * time.Minute  // without a record the peer is taken for dead
 	cancelGrace    = 2 * time.Second  // from the cancel record to the closing of the connection
 	timeoutSlack   = 30 * time.Second // beyond the plan's own timeout, for the agent to end by itself
 )

@@ -10,10 +10,11 @@
 //	agent → CLI     H hello   P progress   R result   O observation   F frames   E end   K keepalive   T time   (JSON but for F and K)
 //
 // The agent speaks first (H). Both sides send a keepalive every five seconds
-// and give up on a peer that is silent for a minute. The payloads of the F records, joined, are a bundle fragment: finished
+// and give up on a peer that is silent for three minutes: the connection
+// beneath, that of package link, may be cut and made again meanwhile. The payloads of the F records, joined, are a bundle fragment: finished
 // frames and their index lines. A stream without its E record is partial. The
-// agent ends when its stdin ends before E is out, so that a killed CLI leaves
-// nothing running.
+// agent ends when the CLI is gone for good before E is out, so that a killed
+// CLI leaves nothing running.
 //
 // When the plan asks for the clock, the CLI sends a few T records with its
 // time, and the agent answers each with the times at which it came and went,

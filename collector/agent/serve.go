@@ -232,20 +232,3 @@ func (f frameWriter) Write(p []byte) (int, error) {
 	}
 	return n, nil
 }
-
-// Beats returns r and calls beat whenever bytes came from it: since
-// keepalives come every five seconds, beat tells that the caller lives.
-func Beats(r io.Reader, beat func()) io.Reader { return beatReader{r, beat} }
-
-type beatReader struct {
-	r    io.Reader
-	beat func()
-}
-
-func (b beatReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if n > 0 {
-		b.beat()
-	}
-	return n, err
-}

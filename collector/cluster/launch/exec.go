@@ -12,11 +12,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/agent/link"
 )
 
 const (
@@ -63,21 +67,73 @@ func (l *Launcher) run(ctx context.Context, p *pod, command []string, stdin []by
 // quiet keeps the executors from logging that a stream was closed.
 func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, klog.Logger{}) }
 
-// conn is the conversation with one agent over an exec stream.
+// conn is the conversation with one agent: a stream that goes on over as many
+// exec streams as it takes.
 type conn struct {
-	stdin  *io.PipeWriter
-	stdout *io.PipeReader
-	stop   context.CancelCauseFunc
-	ended  chan struct{}
+	*link.Stream
 	remove func()
 	once   sync.Once
 }
 
-var errClosed = errors.New("the connection to the agent was closed")
+// open makes the conversation with the agent in the container. It lives until
+// it is closed: the end of ctx leaves it to the caller to say goodbye first.
+func (l *Launcher) open(ctx context.Context, p *pod) *conn {
+	first := true
+	stream := link.Call(context.WithoutCancel(ctx), link.Options{Resumed: func(at int64, cause error) {
+		l.opts.Announce(fmt.Sprintf("node %s: the stream goes on at byte %d; it broke: %v", p.node, at, cause))
+	}}, func(ctx context.Context) (io.ReadWriteCloser, error) {
+		if !first {
+			if err := l.lives(ctx, p); err != nil {
+				return nil, err
+			}
+		}
+		first = false
+		return l.exec(ctx, p)
+	})
+	return &conn{Stream: stream, remove: func() { l.remove(context.Background(), p) }}
+}
 
-// open runs the agent's collect in the container. The stream lives until it
-// is closed: the end of ctx leaves it to the caller to say goodbye first.
-func (l *Launcher) open(ctx context.Context, p *pod) (*conn, error) {
+// Close ends the conversation and deletes the agent's Job. It may be called
+// from several goroutines; all wait for the first.
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		c.Stream.Close()
+		c.remove()
+	})
+	return nil
+}
+
+// lives says why no other exec makes sense, if so: the container is gone.
+func (l *Launcher) lives(ctx context.Context, p *pod) error {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	found, err := l.client.CoreV1().Pods(l.opts.Namespace).Get(ctx, p.name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return link.Final(errors.New("the agent's pod is gone"))
+	case err != nil:
+		return nil // it may be there
+	}
+	for _, c := range found.Status.ContainerStatuses {
+		if t := c.State.Terminated; c.Name == p.container && t != nil {
+			return link.Final(fmt.Errorf("the agent's container ended: %s, exit code %d %s", t.Reason, t.ExitCode, printable(t.Message)))
+		}
+	}
+	if found.Status.Phase == corev1.PodFailed || found.Status.Phase == corev1.PodSucceeded {
+		return link.Final(fmt.Errorf("the agent's pod ended: %s %s %s", found.Status.Phase, found.Status.Reason, printable(found.Status.Message)))
+	}
+	return nil
+}
+
+// execStream is one exec stream.
+type execStream struct {
+	stdin  *io.PipeWriter
+	stdout *io.PipeReader
+	stop   context.CancelCauseFunc
+}
+
+// exec runs the agent's collect in the container.
+func (l *Launcher) exec(ctx context.Context, p *pod) (io.ReadWriteCloser, error) {
 	ex, err := l.executor(p, []string{p.rung.binary(), "collect"}, true)
 	if err != nil {
 		return nil, err
@@ -86,49 +142,30 @@ func (l *Launcher) open(ctx context.Context, p *pod) (*conn, error) {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	mute := time.AfterFunc(helloLimit, func() { stop(errMute) })
-	c := &conn{stdin: inW, stdout: outR, stop: stop, ended: make(chan struct{}), remove: func() { l.remove(context.Background(), p) }}
 	go func() {
-		defer close(c.ended)
 		stderr := &capped{limit: stderrCap}
 		err := ex.StreamWithContext(quiet(ctx), remotecommand.StreamOptions{Stdin: inR, Stdout: &heard{w: outW, timer: mute}, Stderr: stderr})
 		mute.Stop()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		err = explain(err, stderr)
+		if err = explain(err, stderr); errors.Is(err, collector.ErrDenied) {
+			err = link.Final(err)
+		}
 		outW.CloseWithError(err) // nil: io.EOF
-		inR.CloseWithError(errors.Join(errClosed, err))
+		inR.CloseWithError(errors.Join(io.ErrClosedPipe, err))
 	}()
-	return c, nil
+	return &execStream{stdin: inW, stdout: outR, stop: stop}, nil
 }
 
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.stdout.Read(b)
-	return n, ours(err)
-}
+func (c *execStream) Read(b []byte) (int, error)  { return c.stdout.Read(b) }
+func (c *execStream) Write(b []byte) (int, error) { return c.stdin.Write(b) }
 
-func (c *conn) Write(b []byte) (int, error) {
-	n, err := c.stdin.Write(b)
-	return n, ours(err)
-}
-
-// ours puts our own closing into words.
-func ours(err error) error {
-	if errors.Is(err, io.ErrClosedPipe) {
-		return errClosed
-	}
-	return err
-}
-
-// Close ends the stream and deletes the agent's Job. It may be called from
-// several goroutines; all wait for the first.
-func (c *conn) Close() error {
-	c.once.Do(func() {
-		c.stop(errClosed)
-		c.stdout.Close()
-		c.stdin.Close()
-		c.remove()
-	})
+// Close may be called from several goroutines.
+func (c *execStream) Close() error {
+	c.stop(link.ErrClosed)
+	c.stdout.Close()
+	c.stdin.Close()
 	return nil
 }
 

@@ -24,7 +24,7 @@ const (
 // Where things are in the agent's container.
 const (
 	ImageBinary = "/casefile-agent" // in the agent's own image
-	RunDir      = "/run/casefile"   // the emptyDir: heartbeat, spool, and a streamed agent
+	RunDir      = "/run/casefile"   // the emptyDir: socket, spool, and a streamed agent
 	shellBinary = RunDir + "/casefile-agent"
 )
 

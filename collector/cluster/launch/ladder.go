@@ -103,12 +103,7 @@ func (l *Launcher) Dial(ctx context.Context, name string) (io.ReadWriteCloser, e
 			return nil, err
 		}
 	}
-	c, err := l.open(ctx, p)
-	if err != nil {
-		l.remove(ctx, p)
-		return nil, err
-	}
-	return c, nil
+	return l.open(ctx, p), nil
 }
 
 // climb runs the agent on a node by the first rung that holds, beginning with

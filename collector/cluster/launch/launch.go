@@ -17,10 +17,14 @@
 //
 // Closing a connection deletes its Job, and [Launcher.Cleanup] whatever else
 // carries the label of the run. When nobody can do that any more, because the
-// command line was killed, the collecting process ends with its stdin, the
-// waiting one a minute after the last heartbeat, and the Job's time to live
-// removes the rest a minute later. Pods bound to a kubelet that is dead are
-// deleted by force.
+// command line was killed, the agent ends a minute after the last connection
+// to it broke, and the Job's time to live removes the rest a minute later. Pods
+// bound to a kubelet that is dead are deleted by force.
+//
+// # When the way to a node breaks
+//
+// The agent keeps what was not acknowledged yet, and the exec stream is made
+// again for as long as its container lives: see collector/agent/link.
 //
 // # Bounds
 //

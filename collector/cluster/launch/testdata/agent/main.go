@@ -5,43 +5,36 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
 
 	"github.com/casefile-io/casefile/collector"
 	"github.com/casefile-io/casefile/collector/agent"
+	"github.com/casefile-io/casefile/collector/agent/link"
 )
 
-const heartbeat = "/run/casefile/heartbeat"
+const dir = "/run/casefile"
 
 func main() {
 	if len(os.Args) != 2 {
 		os.Exit(2)
 	}
+	var err error
 	switch os.Args[1] {
 	case "version":
 		fmt.Println("casefile-agent test")
 	case "wait":
-		wait()
+		err = link.Serve(context.Background(), dir, link.Options{}, func(ctx context.Context, caller io.ReadWriter) error {
+			return agent.Serve(ctx, caller, caller, agent.Hello{Agent: "test", Arch: runtime.GOARCH}, collect)
+		})
 	case "collect":
-		beat := func() { _ = os.WriteFile(heartbeat, nil, 0o600) }
-		err := agent.Serve(context.Background(), agent.Beats(os.Stdin, beat), os.Stdout, agent.Hello{Agent: "test", Arch: runtime.GOARCH}, collect)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		err = link.Bridge(dir, os.Stdin, os.Stdout)
 	}
-}
-
-// wait ends a minute after the last heartbeat.
-func wait() {
-	last := time.Now()
-	for time.Since(last) < time.Minute {
-		time.Sleep(time.Second)
-		if s, err := os.Stat(heartbeat); err == nil && s.ModTime().After(last) {
-			last = s.ModTime()
-		}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
