@@ -92,12 +92,6 @@ type pipes struct {
 	cmd *exec.Cmd
 }
 
-func (p *pipes) Close() error {
-	err := p.WriteCloser.Close()
-	_ = p.cmd.Process.Kill()
-	return err
-}
-
 func bridge(dir string) (*pipes, error) {
 	cmd := agentCommand("collect", "--dir", dir)
 	in, err := cmd.StdinPipe()

@@ -201,6 +201,12 @@ func (c *connection) send() {
 			c.Close() // the reader sees it
 			return
 		}
+		if f.kind == kindAck {
+			c.s.mu.Lock()
+			c.told = f.number
+			c.s.changed.Broadcast()
+			c.s.mu.Unlock()
+		}
 	}
 }
 
@@ -215,7 +221,7 @@ func (c *connection) due() (frame, error) {
 		case c.dead || s.err != nil:
 			return frame{}, io.ErrClosedPipe
 		case c.ping || c.told != s.got:
-			c.ping, c.told = false, s.got
+			c.ping = false
 			return frame{kind: kindAck, number: s.got}, nil
 		case c.sent < s.out.end && c.sent-s.out.start < window:
 			buf := make([]byte, min(chunk, s.out.end-c.sent))

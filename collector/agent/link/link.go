@@ -39,6 +39,7 @@ const (
 	nameSize  = 16
 	headSize  = 13
 	lingerFor = 60 * time.Second // for the peer to take the last bytes
+	sayLast   = 500 * time.Millisecond
 )
 
 // The kinds of frames.
@@ -144,8 +145,10 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return done, s.err
 }
 
-// Close ends the stream; what was not sent is lost.
+// Close ends the stream; what was not sent is lost. The peer hears what came,
+// so that it need not wait to send it again.
 func (s *Stream) Close() error {
+	s.wait(sayLast, func() bool { return s.conn == nil || s.conn.told == s.got })
 	s.end(ErrClosed)
 	return nil
 }
@@ -172,9 +175,12 @@ func (s *Stream) over() error {
 }
 
 // flush waits, bounded, until the peer has all that was written.
-func (s *Stream) flush() {
+func (s *Stream) flush() { s.wait(lingerFor, func() bool { return s.out.start == s.out.end }) }
+
+// wait waits until something is so, the stream is over, or d has passed.
+func (s *Stream) wait(d time.Duration, so func() bool) {
 	late := false
-	timer := time.AfterFunc(lingerFor, func() {
+	timer := time.AfterFunc(d, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		late = true
@@ -183,7 +189,7 @@ func (s *Stream) flush() {
 	defer timer.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.err == nil && !late && s.out.start < s.out.end {
+	for s.err == nil && !late && !so() {
 		s.changed.Wait()
 	}
 }
