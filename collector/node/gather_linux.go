@@ -129,7 +129,7 @@ func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, aga
 	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net", again)
 	g.tables(ctx, ns, prefix+"net/", again)
 	g.netfilter(ctx, prefix+"net/", again)
-	g.stream(ctx, prefix+"net/sockets.ndjson", g.sockets)
+	g.sockets(ctx, prefix+"net/")
 	if ns.Host {
 		g.hostSample(ctx, prefix, again)
 	}

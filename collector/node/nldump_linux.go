@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,28 +85,6 @@ func (d *dump) receive(fd int, fn func(nlmsg) error) error {
 			return nil
 		}
 	}
-}
-
-// eachMessage hands the messages of one datagram to fn. done says that the
-// answer is over, interrupted that the kernel calls it inconsistent.
-func eachMessage(b []byte, fn func(nlmsg) error) (done, interrupted bool, err error) {
-	for len(b) > 0 {
-		var m nlmsg
-		if m, b, err = nextMessage(b); err != nil {
-			return false, interrupted, err
-		}
-		interrupted = interrupted || m.flags&nlmFDumpIntr != 0
-		if m.typ == nlmsgDone || m.typ == nlmsgError {
-			if e := nlErrno(m.body); e != 0 {
-				return true, interrupted, syscall.Errno(e)
-			}
-			return true, interrupted, nil
-		}
-		if err := fn(m); err != nil {
-			return false, interrupted, err
-		}
-	}
-	return false, interrupted, nil
 }
 
 // attr writes one netlink attribute.

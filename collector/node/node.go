@@ -25,6 +25,7 @@
 //	net/{links,addrs,routes,rules,neighbors,fdb,qdiscs,sockets}.ndjson
 //	net/{nexthops,neightables,netconf,vlans,mdb,classes,filters,xfrm,netnsids}.ndjson
 //	                              where there is something in them
+//	net/{unix,packet}.ndjson      sockets too; sockets.ndjson has TCP with tcp_info, UDP and raw IP
 //	net/{nftables,iptables}.ndjson  typed; iptables is the legacy back end
 //	net/{nftables,ip{,6}tables-{nft,legacy}}.txt  once, by the node's own tools
 //

@@ -105,34 +105,6 @@ type neighRow struct {
 	Master int      `json:"master,omitempty"`
 }
 
-// socketRow is one socket. Of a LISTEN socket rqueue is the length of the
-// accept queue and wqueue the backlog. IPv4 addresses on an IPv6 socket are
-// written as IPv4.
-type socketRow struct {
-	Family       string `json:"family"` // inet, inet6
-	Proto        string `json:"proto"`  // tcp, udp
-	State        string `json:"state"`  // as ss prints it: LISTEN, ESTAB, TIME-WAIT, UNCONN …
-	Src          string `json:"src"`
-	Sport        uint16 `json:"sport"`
-	Dst          string `json:"dst"`
-	Dport        uint16 `json:"dport"`
-	Rqueue       uint32 `json:"rqueue,omitempty"`
-	Wqueue       uint32 `json:"wqueue,omitempty"`
-	Inode        uint32 `json:"inode,omitempty"`
-	UID          uint32 `json:"uid,omitempty"`
-	PID          int    `json:"pid,omitempty"`
-	Comm         string `json:"comm,omitempty"`
-	Retransmits  uint32 `json:"retransmits,omitempty"` // of the segment now in flight
-	TotalRetrans uint32 `json:"totalRetrans,omitempty"`
-	Lost         uint32 `json:"lost,omitempty"`
-	Unacked      uint32 `json:"unacked,omitempty"`
-	Cwnd         uint32 `json:"cwnd,omitempty"`
-	RTTUsec      uint32 `json:"rttUsec,omitempty"`
-	SndMSS       uint32 `json:"sndMSS,omitempty"`
-	PMTU         uint32 `json:"pmtu,omitempty"`
-	LastDataRecv uint32 `json:"lastDataRecvMs,omitempty"`
-}
-
 type kmsgRow struct {
 	Seq           uint64    `json:"seq"`
 	Priority      int       `json:"priority"`

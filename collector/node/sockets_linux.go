@@ -1,192 +1,199 @@
 package node
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 const (
-	diagBuffer    = 256 << 10
-	diagByFamily  = 20 // SOCK_DIAG_BY_FAMILY
-	allStates     = 0xfff
-	netlinkWait   = 5 // seconds without an answer
-	maxSockets    = 2_000_000
-	maxOwnedFDs   = 2_000_000
-	fdsAtATime    = 1024
-	maxCommLength = 64
+	diagByFamily = 20     // SOCK_DIAG_BY_FAMILY
+	allStates    = 0x2fff // TCP_ESTABLISHED to TCP_BOUND_INACTIVE, but for the request sockets that SYN_RECV stands for
+	netlinkWait  = 5      // seconds without an answer
+	maxSockets   = 2_000_000
 )
 
-// sockets dumps the TCP and UDP sockets of the calling thread's namespace.
-func (g *gatherer) sockets(enc *json.Encoder) error {
-	var unsupported, partial []string
-	done, total := 0, 0
-	for _, d := range []struct {
-		name          string
-		family, proto uint8
-	}{{"tcp4", familyINET, protoTCP}, {"tcp6", familyINET6, protoTCP}, {"udp4", familyINET, protoUDP}, {"udp6", familyINET6, protoUDP}} {
-		err := dumpSockets(d.family, d.proto, func(row *socketRow) error {
-			if total++; total > maxSockets {
-				return fmt.Errorf("%w: more than %d sockets", errPartial, maxSockets)
+// sockets stores every socket of the calling thread's namespace.
+func (g *gatherer) sockets(ctx context.Context, prefix string) {
+	d := newDump(ctx, unix.NETLINK_SOCK_DIAG)
+	g.rowsOf(ctx, prefix+"sockets.ndjson", func(w *rowWriter) error { return g.inetSockets(d, w) })
+	g.rowsOf(ctx, prefix+"unix.ndjson", func(w *rowWriter) error { return g.unixSockets(d, w) })
+	g.stream(ctx, prefix+"packet.ndjson", func(enc *json.Encoder) error { return g.packetSockets(d, enc) })
+}
+
+// rowsOf stores the rows that fill writes, as stream does.
+func (g *gatherer) rowsOf(ctx context.Context, path string, fill func(*rowWriter) error) {
+	p, err := g.pipe(ctx, path, collector.ClassNodes, func(w io.Writer) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
 			}
-			if o, ok := g.owners.byInode[row.Inode]; ok && row.Inode != 0 {
-				row.PID, row.Comm = int(o), g.owners.comm[o]
-			}
-			return enc.Encode(row)
-		})
+		}()
+		rows := newRowWriter(w)
+		filled := fill(rows)
+		if filled != nil && !errors.Is(filled, errPartial) {
+			return filled
+		}
+		if err := rows.flush(); err != nil {
+			return err
+		}
+		return filled
+	})
+	g.recordErr(path, err, p.bytes, p.start)
+}
+
+// inetSockets dumps TCP, UDP and raw sockets, of both families.
+func (g *gatherer) inetSockets(d *dump, w *rowWriter) error {
+	var partial, missing []string
+	for _, table := range inetTables() {
+		err := g.inetTable(d, w, table)
 		switch {
 		case err == nil:
-			done++
-		case errors.Is(err, errPartial):
-			done++
-			partial = append(partial, d.name+": "+err.Error())
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT): // no such protocol or module
-			unsupported = append(unsupported, d.name)
-		case total == 0:
-			return fmt.Errorf("%s: %w", d.name, err)
+		case errors.Is(err, errNotOffered):
+			missing = append(missing, table.name)
+		case w.n == 0 && !errors.Is(err, errPartial):
+			return fmt.Errorf("%s: %w", table.name, err)
 		default: // keep what came
-			done++
-			partial = append(partial, d.name+": "+err.Error())
+			partial = append(partial, table.name+": "+err.Error())
 		}
 	}
-	if done == 0 {
-		return fmt.Errorf("sock_diag: %w", unix.EOPNOTSUPP)
+	if len(missing) == len(inetTables()) {
+		return fmt.Errorf("sockets: %w", unix.EOPNOTSUPP)
 	}
 	if g.owners.err != nil {
 		partial = append(partial, g.owners.err.Error())
 	}
 	if len(partial) > 0 {
-		return fmt.Errorf("%w: %s", errPartial, strings.Join(append(partial, unsupported...), "; "))
+		return fmt.Errorf("%w: %s", errPartial, strings.Join(append(partial, missing...), "; "))
 	}
 	return nil
 }
 
-// dumpSockets streams one family and protocol. A dump that the kernel could
-// not make consistent ends with errPartial.
-func dumpSockets(family, proto uint8, fn func(*socketRow) error) error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // best effort
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: netlinkWait}); err != nil {
-		return err
-	}
-	if err := unix.Sendto(fd, diagRequest(family, proto), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	buf := make([]byte, diagBuffer)
-	interrupted := false
-	for {
-		n, _, err := unix.Recvfrom(fd, buf, unix.MSG_TRUNC)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if n > len(buf) {
-			return fmt.Errorf("%w: datagram of %d bytes", errNetlink, n)
-		}
-		done, intr, err := diagDatagram(buf[:n], proto, fn)
-		interrupted = interrupted || intr
-		if err != nil {
-			return err
-		}
-		if done && interrupted {
-			return fmt.Errorf("%w: the table changed during the dump", errPartial)
-		}
-		if done {
-			return nil
-		}
-	}
+// inetTable is one table of sockets, and what the kernel calls it in /proc/net.
+type inetTable struct {
+	name          string
+	family, proto uint8
 }
 
-// diagRequest is an nlmsghdr and an inet_diag_req_v2 that asks for all.
-func diagRequest(family, proto uint8) []byte {
-	req := make([]byte, nlmsgHeader+56)
-	binary.NativeEndian.PutUint32(req, uint32(len(req)))
-	binary.NativeEndian.PutUint16(req[4:], diagByFamily)
-	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	body := req[nlmsgHeader:]
-	body[0], body[1] = family, proto
-	if proto == protoTCP {
-		body[2] = 1 << (diagInfo - 1)
+func inetTables() []inetTable {
+	return []inetTable{{"tcp", familyINET, protoTCP}, {"tcp6", familyINET6, protoTCP}, {"udp", familyINET, protoUDP},
+		{"udp6", familyINET6, protoUDP}, {"raw", familyINET, protoRaw}, {"raw6", familyINET6, protoRaw}}
+}
+
+// errNotOffered says that the kernel has neither way to a table.
+var errNotOffered = errors.New("not offered by this kernel")
+
+func (g *gatherer) inetTable(d *dump, w *rowWriter, table inetTable) error {
+	add := func(row *socketRow) error {
+		if w.n >= maxSockets {
+			return fmt.Errorf("%w: more than %d sockets", errPartial, maxSockets)
+		}
+		row.PID, row.Comm = g.owners.of(row.Inode)
+		return w.add(row)
 	}
-	binary.NativeEndian.PutUint32(body[4:], allStates)
+	p := newInetParser(table.proto)
+	err := d.run(diagByFamily, inetRequest(table), func(m nlmsg) error {
+		row, err := p.parse(m.body)
+		if err != nil {
+			return err
+		}
+		return add(row)
+	})
+	if noDiag(err) {
+		return readProcSockets(g.o.ProcRoot+"/thread-self/net/"+table.name, table.proto, add)
+	}
+	return err
+}
+
+// noDiag says that the kernel has no such protocol, or no module that tells of
+// it.
+func noDiag(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EINVAL)
+}
+
+// inetRequest is an inet_diag_req_v2 that asks for all.
+func inetRequest(t inetTable) []byte {
+	req := make([]byte, 56)
+	req[0], req[1] = t.family, t.proto
+	for _, ext := range []int{diagInfo, diagCong, diagTOS, diagTClass, diagMemory} {
+		req[2] |= 1 << (ext - 1)
+	}
+	binary.NativeEndian.PutUint32(req[4:], allStates)
 	return req
 }
 
-// socketOwners says which process holds a socket.
-type socketOwners struct {
-	byInode map[uint32]int32
-	comm    map[int32]string
-	err     error // why it is not complete
-}
-
-// findSocketOwners reads every file descriptor of every process. It may not
-// see those of other users; then sockets lack their owner.
-func findSocketOwners(ctx context.Context, procRoot string) socketOwners {
-	o := socketOwners{byInode: map[uint32]int32{}, comm: map[int32]string{}}
-	pids, err := listPIDs(procRoot)
-	if err != nil {
-		o.err = err
-		return o
+// readProcSockets reads a table of /proc/net.
+func readProcSockets(path string, proto uint8, add func(*socketRow) error) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return errNotOffered
 	}
-	denied := 0
-	for _, pid := range pids {
-		if ctx.Err() != nil || len(o.byInode) > maxOwnedFDs {
-			o.err = fmt.Errorf("%w: not all sockets have their process", errPartial)
-			return o
-		}
-		before := len(o.byInode)
-		dir := procRoot + "/" + strconv.Itoa(pid)
-		if err := o.scan(dir+"/fd", int32(pid)); errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-			denied++
-		}
-		if len(o.byInode) > before {
-			var buf [maxCommLength]byte
-			if text, _, err := readFile(dir+"/comm", buf[:]); err == nil {
-				o.comm[int32(pid)] = strings.ToValidUTF8(strings.TrimSuffix(string(text), "\n"), "?")
-			}
-		}
-	}
-	if denied > 1 { // process 1 alone may be out of reach
-		o.err = fmt.Errorf("the files of %d processes may not be read, so that their sockets name no process", denied)
-	}
-	return o
-}
-
-func (o *socketOwners) scan(dir string, pid int32) error {
-	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	var link [32]byte
-	for {
-		names, err := d.Readdirnames(fdsAtATime)
-		for _, name := range names {
-			n, err := unix.Readlinkat(int(d.Fd()), name, link[:])
-			if err != nil {
-				continue // closed meanwhile
-			}
-			if inode, ok := parseSocketLink(link[:n]); ok {
-				if _, known := o.byInode[inode]; !known { // the first, eldest, holder
-					o.byInode[inode] = pid
-				}
-			}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for first := true; lines.Scan(); first = false {
+		if first {
+			continue // the header
 		}
-		if err != nil || len(names) == 0 {
-			return nil
+		row, err := parseProcSocket(lines.Bytes(), proto)
+		if err != nil {
+			return err
+		}
+		if err := add(row); err != nil {
+			return err
 		}
 	}
+	return lines.Err()
+}
+
+func (g *gatherer) unixSockets(d *dump, w *rowWriter) error {
+	req := make([]byte, 24)
+	req[0] = familyUNIX
+	binary.NativeEndian.PutUint32(req[4:], allStates)
+	binary.NativeEndian.PutUint32(req[12:], 0x7f) // UDIAG_SHOW_*: all
+	err := d.run(diagByFamily, req, func(m nlmsg) error {
+		row, err := parseUnixDiag(m.body)
+		if err != nil {
+			return err
+		}
+		if w.n >= maxSockets {
+			return fmt.Errorf("%w: more than %d sockets", errPartial, maxSockets)
+		}
+		row.PID, row.Comm = g.owners.of(row.Inode)
+		return w.add(&row)
+	})
+	if noDiag(err) {
+		return fmt.Errorf("UNIX sockets: %w", unix.EOPNOTSUPP)
+	}
+	return err
+}
+
+func (g *gatherer) packetSockets(d *dump, enc *json.Encoder) error {
+	req := make([]byte, 20)
+	req[0] = familyPacket
+	binary.NativeEndian.PutUint32(req[8:], 0x3f) // PACKET_SHOW_*: all
+	err := d.run(diagByFamily, req, func(m nlmsg) error {
+		row, err := parsePacketDiag(m.body)
+		if err != nil {
+			return err
+		}
+		row.PID, row.Comm = g.owners.of(row.Inode)
+		return enc.Encode(row)
+	})
+	if noDiag(err) {
+		return fmt.Errorf("packet sockets: %w", unix.EOPNOTSUPP)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -264,6 +265,13 @@ func plain(s string) string {
 	return strings.TrimSuffix(s, "*") + map[bool]string{true: "0"}[strings.HasSuffix(s, "*")]
 }
 
+func endpoint(s socketRow, a netip.Addr, port uint16) string {
+	if s.Family == "inet6" {
+		return fmt.Sprintf("[%s]:%d", a, port)
+	}
+	return fmt.Sprintf("%s:%d", a, port)
+}
+
 // checkSockets holds the sockets against ss, whose columns are state, queues,
 // local and peer.
 func checkSockets(t *testing.T, sink *memSink, pfx, a string, pid int) {
@@ -283,16 +291,13 @@ func checkSockets(t *testing.T, sink *memSink, pfx, a string, pid int) {
 		if s.State == "ESTAB" && s.SndMSS > 500 && s.PMTU > 1000 && s.Cwnd > 0 && s.RTTUsec > 0 {
 			established++
 		}
-		if s.Family == "inet6" {
-			s.Src, s.Dst = "["+s.Src+"]", "["+s.Dst+"]"
-		}
-		return fmt.Sprintf("%s %s %d %d %s:%d %s:%d", s.Proto, s.State, s.Rqueue, s.Wqueue, s.Src, s.Sport, s.Dst, s.Dport)
+		return fmt.Sprintf("%s %s %d %d %s %s", s.Proto, s.State, s.Rqueue, s.Wqueue, endpoint(s, s.Src, s.Sport), endpoint(s, s.Dst, s.Dport))
 	})
 	compare(t, "sockets", want, got)
 	if s := listening[7000]; s.Rqueue != 2 || s.Wqueue != 77 || s.PID != pid || s.Comm != "node.test" {
 		t.Errorf("the listener's accept queue, backlog (somaxconn 77) and owner: %+v", s)
 	}
-	if s := listening[7001]; s.Src != "127.0.0.1" {
+	if s := listening[7001]; s.Src.String() != "127.0.0.1" {
 		t.Errorf("the loopback listener: %+v", s)
 	}
 	if established < 4 {
