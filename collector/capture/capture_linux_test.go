@@ -298,7 +298,7 @@ func TestCollect(t *testing.T) {
 	good := l.spec(t)
 	good.Filter, good.Duration = "udp port 5300", 2*time.Second
 	host := Spec{Name: "host", Target: "host", Filter: "udp port 1", Duration: 100 * time.Millisecond}
-	bad := Spec{Name: "node_n1", Target: "node/n1", Filter: "port http"}
+	bad := Spec{Name: "node_n1", Target: "node/n1", Filter: "port httpp"}
 	path := Spec{Name: "../x", Target: "evil"}
 	refused := good
 	refused.Name, refused.Target = "full", "full"
@@ -316,7 +316,7 @@ func TestCollect(t *testing.T) {
 	want := map[string]string{
 		"capture/pod/shop/web-0": file + ".pcapng ok 30 packets, 0 dropped by the kernel",
 		"capture/host":           "captures/host/n1__host.pcapng ok 0 packets, 0 dropped by the kernel",
-		"capture/node/n1":        "captures/node_n1/n1__host.pcapng failed filter at column 6 (\"http\"): expected a port number here; port names are not looked up",
+		"capture/node/n1":        "captures/node_n1/n1__host.pcapng failed filter at column 6 (\"httpp\"): expected a port number or name here; this is not one",
 		"capture/evil":           " failed \"../x\" cannot be part of a capture's path",
 		"capture/full":           m.refuse + " failed no room",
 	}

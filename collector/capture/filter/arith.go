@@ -10,7 +10,7 @@ import (
 type arith interface {
 	// code appends the instructions that leave the value in A, free to use
 	// the scratch slots from slot on, and the conditions that must hold first.
-	code(c *arithCode, l link, slot int)
+	code(c *arithCode, s *scope, slot int)
 }
 
 // arithCode gathers what an arithmetic expression lowers to.
@@ -24,6 +24,7 @@ func (c *arithCode) add(ins ...bpf.Instruction) { c.ins = append(c.ins, ins...) 
 type (
 	num        uint32
 	wireLength struct{}
+	negative   struct{ of arith }
 	operation  struct {
 		op   string
 		l, r arith
@@ -33,6 +34,7 @@ type (
 		proto string
 		index arith
 		size  int
+		pos   int
 	}
 	relation struct {
 		op          string // = != < > <= >=
@@ -42,80 +44,122 @@ type (
 
 const scratchSlots = 16
 
-func (n num) code(c *arithCode, _ link, _ int) {
+func (n num) code(c *arithCode, _ *scope, _ int) {
 	c.add(bpf.LoadConstant{Dst: bpf.RegA, Val: uint32(n)})
 }
 
-func (wireLength) code(c *arithCode, _ link, _ int) { c.add(bpf.LoadExtension{Num: bpf.ExtLen}) }
+func (wireLength) code(c *arithCode, _ *scope, _ int) { c.add(bpf.LoadExtension{Num: bpf.ExtLen}) }
 
-func (b operation) code(c *arithCode, l link, slot int) {
+func (n negative) code(c *arithCode, s *scope, slot int) {
+	n.of.code(c, s, slot)
+	c.add(bpf.NegateA{})
+}
+
+// keep stores A in a slot, if there is one left.
+func (c *arithCode) keep(s *scope, slot int) {
+	if slot >= s.free {
+		s.fail("this arithmetic is nested too deeply; write the simpler operand on the right")
+		return
+	}
+	c.add(bpf.StoreScratch{Src: bpf.RegA, N: slot})
+}
+
+func (b operation) code(c *arithCode, s *scope, slot int) {
 	op := aluOp(b.op)
 	if n, ok := b.r.(num); ok {
-		b.l.code(c, l, slot)
+		b.l.code(c, s, slot)
 		c.add(bpf.ALUOpConstant{Op: op, Val: uint32(n)})
 		return
 	}
-	b.l.code(c, l, slot)
-	c.add(bpf.StoreScratch{Src: bpf.RegA, N: slot})
+	b.l.code(c, s, slot)
+	c.keep(s, slot)
 	held := c.checks
-	b.r.code(c, l, slot+1)
+	b.r.code(c, s, slot+1)
 	c.checks = held // libpcap loses what the right operand demands, and so must we
 	c.add(bpf.TAX{}, bpf.LoadScratch{Dst: bpf.RegA, N: slot}, bpf.ALUOpX{Op: op})
 }
 
 func aluOp(op string) bpf.ALUOp {
 	return map[string]bpf.ALUOp{"+": bpf.ALUOpAdd, "-": bpf.ALUOpSub, "*": bpf.ALUOpMul, "/": bpf.ALUOpDiv, "&": bpf.ALUOpAnd,
-		"|": bpf.ALUOpOr, "<<": bpf.ALUOpShiftLeft, ">>": bpf.ALUOpShiftRight}[op]
+		"|": bpf.ALUOpOr, "<<": bpf.ALUOpShiftLeft, ">>": bpf.ALUOpShiftRight, "%": bpf.ALUOpMod, "^": bpf.ALUOpXor}[op]
 }
 
-func (f field) code(c *arithCode, l link, slot int) {
-	n, fixed := f.index.(num)
-	base := l.net
+// indexable says whether PROTO[…] is of the language; after link, all that
+// the kernel could give for negative offsets is refused.
+func indexable(proto string) bool {
+	return strings.Contains(" link ip ip6 arp rarp atalk decnet sca lat moprc mopdl tcp udp sctp icmp icmp6 igmp igrp pim vrrp carp ", " "+proto+" ")
+}
+
+func (f field) code(c *arithCode, s *scope, slot int) {
+	s.pos = f.pos
+	base := s.data
+	base.off += s.net
 	switch f.proto {
-	case "ether":
-		base = 0
-	case "ip", "ip6", "arp", "rarp":
-		c.checks = append(c.checks, protocol(f.proto).lower(l))
+	case "link":
+		base = s.start
 	case "icmp6":
-		c.checks = append(c.checks, l.carries(etherIP6), equal(load(l.net+6, 1), 58))
-		base += 40
+		c.checks = append(c.checks, s.carries(etherIP6), equal(s.network(6, 1), 58))
+		base.off += 40
 	default:
-		f.transport(c, l, slot)
+		if _, ok := networkProtocol(f.proto); !ok {
+			f.transport(c, s, slot)
+			return
+		}
+		c.checks = append(c.checks, protocol(f.proto).lower(s))
+	}
+	if n, fixed := f.index.(num); fixed {
+		s.within(base.off + uint32(n))
+		c.add(base.load(uint32(n), f.size)...)
 		return
 	}
-	if fixed {
-		c.add(bpf.LoadAbsolute{Off: base + uint32(n), Size: f.size})
-		return
+	f.index.code(c, s, slot)
+	if base.varies {
+		c.add(bpf.LoadScratch{Dst: bpf.RegX, N: base.slot}, bpf.ALUOpX{Op: bpf.ALUOpAdd})
 	}
-	f.index.code(c, l, slot)
-	c.add(bpf.TAX{}, bpf.LoadIndirect{Off: base, Size: f.size})
+	c.add(bpf.TAX{}, bpf.LoadIndirect{Off: base.off, Size: f.size})
+}
+
+// within refuses offsets that are negative, where the kernel has other data.
+func (s *scope) within(off uint32) {
+	if off >= 1<<31 {
+		s.fail("this offset lies before the packet")
+	}
 }
 
 // transport loads from behind an IPv4 header of any length, in a first fragment.
-func (f field) transport(c *arithCode, l link, slot int) {
-	i := protocol(f.proto).inner()
+func (f field) transport(c *arithCode, s *scope, slot int) {
+	i, _ := protocol(f.proto).inner()
 	i.family = "ip"
-	c.checks = append(c.checks, i.lower(l), firstFragment(l))
+	c.checks = append(c.checks, i.lower(s), firstFragment(s))
+	base := s.data.off + s.net
 	if n, fixed := f.index.(num); fixed {
-		c.add(bpf.LoadMemShift{Off: l.net}, bpf.LoadIndirect{Off: l.net + uint32(n), Size: f.size})
+		s.within(base + uint32(n))
+		c.add(s.transport4(uint32(n), f.size)...)
 		return
 	}
-	f.index.code(c, l, slot)
-	c.add(bpf.LoadMemShift{Off: l.net}, bpf.ALUOpX{Op: bpf.ALUOpAdd}, bpf.TAX{}, bpf.LoadIndirect{Off: l.net, Size: f.size})
+	f.index.code(c, s, slot)
+	if s.data.varies {
+		c.keep(s, slot)
+		c.add(s.ipHeaderLength()...)
+		c.add(bpf.LoadScratch{Dst: bpf.RegA, N: slot})
+	} else {
+		c.add(s.ipHeaderLength()...)
+	}
+	c.add(bpf.ALUOpX{Op: bpf.ALUOpAdd}, bpf.TAX{}, bpf.LoadIndirect{Off: base, Size: f.size})
 }
 
-func (r relation) lower(l link) node {
+func (r relation) lower(s *scope) node {
 	cond := map[string]bpf.JumpTest{"=": bpf.JumpEqual, "!=": bpf.JumpEqual, ">": bpf.JumpGreaterThan, "<=": bpf.JumpGreaterThan,
 		">=": bpf.JumpGreaterOrEqual, "<": bpf.JumpGreaterOrEqual}[r.op]
 	c := &arithCode{}
 	t := test{cond: cond}
-	r.left.code(c, l, 0)
+	r.left.code(c, s, 0)
 	if n, ok := r.right.(num); ok {
 		t.val = uint32(n)
 	} else {
 		t.x = true
-		c.add(bpf.StoreScratch{Src: bpf.RegA, N: 0})
-		r.right.code(c, l, 1)
+		c.keep(s, 0)
+		r.right.code(c, s, 1)
 		c.add(bpf.TAX{}, bpf.LoadScratch{Dst: bpf.RegA, N: 0})
 	}
 	t.code = c.ins
@@ -129,7 +173,7 @@ func (r relation) lower(l link) node {
 
 func (p *parser) startsArithmetic() bool {
 	t := p.peek()
-	return t.kind == number || t.is("-") || t.is("len") || t.kind == word && p.peekAt(1).is("[")
+	return t.kind == number || t.is("-") || t.is("len") || t.is("length") || t.kind == word && p.peekAt(1).is("[")
 }
 
 // relation reads the comparison that makes a condition of arithmetic; without
@@ -149,17 +193,25 @@ func level(t token) int {
 		return 0
 	}
 	switch t.text {
-	case "|", "&":
+	case "|":
 		return 1
-	case "<<", ">>":
+	case "&":
 		return 2
-	case "+", "-":
+	case "<<", ">>":
 		return 3
-	case "*", "/":
+	case "+", "-":
 		return 4
+	case "*", "/":
+		return 5
+	case "%", "^":
+		return greedy
 	}
 	return 0
 }
+
+// The grammar of the original gives % and ^ no precedence. They take all that
+// follows as their right operand, and the nearest operand as their left.
+const greedy = 6
 
 func (p *parser) arithmetic(above int) arith {
 	p.enter()
@@ -175,23 +227,32 @@ func (p *parser) arithmeticFrom(left arith, above int) arith {
 			break
 		}
 		p.next()
-		left = p.fold(op, left, p.arithmetic(level(op)))
+		right := level(op)
+		if right == greedy {
+			right = 0
+		}
+		left = p.fold(op, left, p.arithmetic(right))
 	}
 	return left
 }
 
 // fold computes what is constant.
 func (p *parser) fold(op token, l, r arith) arith {
-	b, rConst := r.(num)
-	if rConst && (op.text == "/" && b == 0 || (op.text == "<<" || op.text == ">>") && b > 31) {
-		p.fail(op.pos, "division by zero, or a shift by more than 31 bits")
-		return num(0)
-	}
 	a, lConst := l.(num)
-	if !lConst || !rConst {
-		return p.bounded(op, operation{op.text, l, r})
+	b, rConst := r.(num)
+	switch {
+	case rConst && b == 0 && (op.text == "/" || op.text == "%"):
+		p.fail(op.pos, "division by zero")
+	case rConst && b > 31 && (op.text == "<<" || op.text == ">>"):
+		p.fail(op.pos, "a shift by more than 31 bits")
+	case lConst && rConst:
+		return compute(op.text, a, b)
 	}
-	switch op.text {
+	return operation{op.text, l, r}
+}
+
+func compute(op string, a, b num) num {
+	switch op {
 	case "+":
 		return a + b
 	case "-":
@@ -200,36 +261,18 @@ func (p *parser) fold(op token, l, r arith) arith {
 		return a * b
 	case "/":
 		return a / b
+	case "%":
+		return a % b
 	case "&":
 		return a & b
 	case "|":
 		return a | b
+	case "^":
+		return a ^ b
 	case "<<":
 		return a << b
 	}
 	return a >> b
-}
-
-// bounded refuses what needs more scratch memory than a program has.
-func (p *parser) bounded(t token, a arith) arith {
-	if slots(a) > scratchSlots-1 {
-		p.fail(t.pos, "this arithmetic is nested too deeply; write the simpler operand on the right")
-	}
-	return a
-}
-
-// slots counts the scratch slots that a needs.
-func slots(a arith) int {
-	switch a := a.(type) {
-	case operation:
-		if _, ok := a.r.(num); ok {
-			return slots(a.l)
-		}
-		return max(slots(a.l), 1+slots(a.r))
-	case field:
-		return slots(a.index)
-	}
-	return 0
 }
 
 func (p *parser) factor() arith {
@@ -237,12 +280,10 @@ func (p *parser) factor() arith {
 	switch {
 	case t.kind == number:
 		return num(t.num)
-	case t.is("len"):
+	case t.is("len"), t.is("length"):
 		return wireLength{}
 	case t.is("-"):
-		p.enter()
-		defer p.leave()
-		return p.fold(token{kind: symbol, text: "-", pos: t.pos}, num(0), p.factor())
+		return p.negative()
 	case t.is("("):
 		a := p.arithmetic(0)
 		p.expect(")")
@@ -256,15 +297,25 @@ func (p *parser) factor() arith {
 	return num(0)
 }
 
+func (p *parser) negative() arith {
+	p.enter()
+	defer p.leave()
+	of := p.arithmeticFrom(p.factor(), greedy-1)
+	if n, ok := of.(num); ok {
+		return -n
+	}
+	return negative{of}
+}
+
 func (p *parser) field(t token) arith {
-	f := field{proto: t.text, size: 1}
-	if !strings.Contains(" ether ip ip6 arp rarp tcp udp sctp icmp icmp6 igmp pim ", " "+t.text+" ") {
-		p.fail(t.pos, "offsets into this protocol are not supported")
+	f := field{proto: canonical(t.text), size: 1, pos: t.pos}
+	if !indexable(f.proto) {
+		p.fail(t.pos, "there are no offsets into this protocol: use ether, ip, ip6, tcp, udp, icmp …")
 		return num(0)
 	}
 	p.expect("[")
 	f.index = p.arithmetic(0)
-	if n, ok := f.index.(num); ok && n > 65535 {
+	if n, ok := f.index.(num); ok && n > 65535 && n < 1<<31 {
 		p.fail(t.pos, "the offset is beyond the largest packet")
 	}
 	if p.accept(":") {
@@ -274,5 +325,5 @@ func (p *parser) field(t token) arith {
 		}
 	}
 	p.expect("]")
-	return p.bounded(t, f)
+	return f
 }

@@ -1,6 +1,10 @@
 package filter
 
-import "golang.org/x/net/bpf"
+import (
+	"slices"
+
+	"golang.org/x/net/bpf"
+)
 
 // node is a condition on a packet, ready to be laid out as instructions.
 type node interface {
@@ -12,6 +16,8 @@ type (
 	not      struct{ of node }
 	all      []node
 	either   []node
+	// run is code that stores something and goes on.
+	run []bpf.Instruction
 	// test runs code, then compares A with val, or with X.
 	test struct {
 		code []bpf.Instruction
@@ -25,6 +31,23 @@ func equal(code []bpf.Instruction, val uint32) node {
 	return test{code: code, cond: bpf.JumpEqual, val: val}
 }
 
+func greater(code []bpf.Instruction, val uint32) node {
+	return test{code: code, cond: bpf.JumpGreaterThan, val: val}
+}
+
+// masked compares only the bits of mask. If that is none, the load may still
+// find the packet too short; libpcap's optimizer leaves it out where the
+// offset is fixed, and we do the same.
+func masked(code []bpf.Instruction, val, mask uint32) node {
+	switch {
+	case mask == 0 && pure(code):
+		return constant(val == 0)
+	case mask == ^uint32(0):
+		return equal(code, val)
+	}
+	return equal(append(code, and(mask)), val)
+}
+
 func load(off uint32, size int) []bpf.Instruction {
 	return []bpf.Instruction{bpf.LoadAbsolute{Off: off, Size: size}}
 }
@@ -34,11 +57,12 @@ func and(mask uint32) bpf.Instruction { return bpf.ALUOpConstant{Op: bpf.ALUOpAn
 // label names a place in the program. All jumps go forward.
 type label int
 
-// op is an instruction whose jumps still name labels.
+// op is a step whose jumps still name labels.
 type op struct {
-	ins     bpf.Instruction // nil: a jump, or nothing but the place of a label
-	test    *test
-	yes, no label
+	code    []bpf.Instruction
+	test    *test // after the code; nil: none
+	jump    bool
+	yes, no label // a jump without a test takes yes
 	bind    label
 }
 
@@ -57,7 +81,7 @@ func (c constant) emit(a *assembler, yes, no label) {
 	if c {
 		no = yes
 	}
-	a.ops = append(a.ops, op{yes: no})
+	a.ops = append(a.ops, op{jump: true, yes: no})
 }
 
 func (n not) emit(a *assembler, yes, no label) { n.of.emit(a, no, yes) }
@@ -80,34 +104,34 @@ func (ns either) emit(a *assembler, yes, no label) {
 	ns[len(ns)-1].emit(a, yes, no)
 }
 
+func (r run) emit(a *assembler, yes, _ label) {
+	a.ops = append(a.ops, op{code: r}, op{jump: true, yes: yes})
+}
+
 func (t test) emit(a *assembler, yes, no label) {
-	for _, i := range t.code {
-		a.ops = append(a.ops, op{ins: i})
-	}
-	a.ops = append(a.ops, op{test: &t, yes: yes, no: no})
+	a.ops = append(a.ops, op{code: t.code, test: &t, jump: true, yes: yes, no: no})
 }
 
 // assemble lays out n as a program that returns snaplen or 0. It works from
 // the end: every jump then knows its distance, and a conditional one that
 // cannot reach (eight bits) gets an unconditional one to step on.
 func assemble(n node, snaplen uint32) []bpf.Instruction {
+	n, _ = simplify(n)
 	a := &assembler{}
 	yes, no := a.label(), a.label()
 	n.emit(a, yes, no)
 	a.bind(yes)
-	a.ops = append(a.ops, op{ins: bpf.RetConstant{Val: snaplen}})
+	a.ops = append(a.ops, op{code: []bpf.Instruction{bpf.RetConstant{Val: snaplen}}})
 	a.bind(no)
-	a.ops = append(a.ops, op{ins: bpf.RetConstant{}})
+	a.ops = append(a.ops, op{code: []bpf.Instruction{bpf.RetConstant{}}})
 
+	ops := shareLoads(a.ops, a.labels)
 	l := layout{place: make([]int, a.labels+1)}
-	for i := len(a.ops) - 1; i >= 0; i-- {
-		l.add(a.ops[i])
+	for i := len(ops) - 1; i >= 0; i-- {
+		l.add(ops[i])
 	}
-	out := l.reversed
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
-	}
-	return out
+	slices.Reverse(l.reversed)
+	return clearScratch(l.reversed)
 }
 
 type layout struct {
@@ -119,23 +143,20 @@ func (l *layout) add(o op) {
 	switch {
 	case o.bind != noLabel:
 		l.place[o.bind] = len(l.reversed)
-	case o.ins != nil:
-		l.reversed = append(l.reversed, o.ins)
-	case o.test == nil:
-		l.jump(o.yes)
-	default:
+	case o.test != nil:
 		l.branch(o)
+	case o.jump:
+		if n := l.skip(o.yes); n > 0 {
+			l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(n)})
+		}
+	}
+	for _, in := range slices.Backward(o.code) {
+		l.reversed = append(l.reversed, in)
 	}
 }
 
 // skip is the distance from an instruction added now to the label.
 func (l *layout) skip(to label) int { return len(l.reversed) - l.place[to] }
-
-func (l *layout) jump(to label) {
-	if n := l.skip(to); n > 0 {
-		l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(n)})
-	}
-}
 
 func (l *layout) branch(o op) {
 	const reach = 255

@@ -49,37 +49,3 @@ func dispatch(eth int) []bpf.Instruction {
 		bpf.RetConstant{},
 	)
 }
-
-// link is what the lowering of a primitive must know of a packet's start.
-type link struct {
-	raw bool
-	net uint32 // offset of the network header
-}
-
-func linkOf(l Link) link {
-	if l == RawIP {
-		return link{raw: true}
-	}
-	return link{net: 14}
-}
-
-const (
-	etherIP   = 0x0800
-	etherARP  = 0x0806
-	etherRARP = 0x8035
-	etherIP6  = 0x86dd
-)
-
-// carries tests for a network protocol.
-func (l link) carries(ethertype uint32) node {
-	if !l.raw {
-		return equal(load(12, 2), ethertype)
-	}
-	switch ethertype {
-	case etherIP:
-		return equal(append(load(0, 1), and(0xf0)), 0x40)
-	case etherIP6:
-		return equal(append(load(0, 1), and(0xf0)), 0x60)
-	}
-	return constant(false)
-}

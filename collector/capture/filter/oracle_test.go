@@ -3,11 +3,12 @@ package filter
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,12 +39,37 @@ func expressions(t testing.TB) []string {
 	return out
 }
 
-func linkName(l Link) string { return map[Link]string{Ethernet: "EN10MB", RawIP: "RAW"}[l] }
+// form is a kind of program: for a link, and for a file or a live capture.
+type form struct {
+	link Link
+	live bool
+}
 
-// tcpdump returns the program of the real tcpdump, or its complaint.
-func tcpdump(l Link, expr string) (string, error) {
+func forms() []form { return []form{{Ethernet, false}, {RawIP, false}, {Ethernet, true}} }
+
+func (f form) String() string {
+	return map[form]string{{Ethernet, false}: "EN10MB", {RawIP, false}: "RAW", {Ethernet, true}: "LIVE", {RawIP, true}: "RAWLIVE"}[f]
+}
+
+func (f form) compile(expr string) ([]bpf.RawInstruction, error) {
+	if f.live {
+		return CompileLive(expr, f.link, 0)
+	}
+	return Compile(expr, f.link, 0)
+}
+
+// tcpdump returns the program of the real tcpdump, or its complaint. What it
+// makes for an interface differs from what it makes for a file.
+func tcpdump(f form, expr string, options ...string) (string, error) {
+	if !f.live && aboutMetadata(expr) {
+		return "", errors.New("the option -ddd alone does not tell tcpdump that this is for a file")
+	}
 	var out, stderr bytes.Buffer
-	cmd := exec.Command("tcpdump", "-y", linkName(l), "-ddd", "--", expr)
+	args := []string{"-y", f.String()}
+	if f.live {
+		args = []string{"-i", "lo"}
+	}
+	cmd := exec.Command("tcpdump", slices.Concat(args, options, []string{"-ddd", "--", expr})...)
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
 		if strings.Contains(stderr.String(), "expression rejects all packets") {
@@ -52,6 +78,10 @@ func tcpdump(l Link, expr string) (string, error) {
 		return "", fmt.Errorf("%w: %s", err, stderr.String())
 	}
 	return out.String(), nil
+}
+
+func aboutMetadata(expr string) bool {
+	return strings.Contains(expr, "inbound") || strings.Contains(expr, "outbound") || strings.Contains(expr, "ifindex")
 }
 
 func needTcpdump(t *testing.T) {
@@ -80,6 +110,13 @@ func parseDDD(t testing.TB, text string) []bpf.RawInstruction {
 
 func machine(t testing.TB, raw []bpf.RawInstruction) *bpf.VM {
 	t.Helper()
+	raw = slices.Clone(raw)
+	const negate, times = 0x84, 0x24
+	for i, in := range raw {
+		if in.Op == negate {
+			raw[i] = bpf.RawInstruction{Op: times, K: ^uint32(0)} // the machine knows no negation
+		}
+	}
 	ins, ok := bpf.Disassemble(raw)
 	if !ok {
 		t.Fatal("the program does not disassemble")
@@ -91,27 +128,76 @@ func machine(t testing.TB, raw []bpf.RawInstruction) *bpf.VM {
 	return vm
 }
 
-// agree runs both programs over all packets and demands equal verdicts.
-func agree(t *testing.T, l Link, expr string, want []bpf.RawInstruction, pkts [][]byte) (accepted int) {
+// agree runs both programs over all packets and demands equal verdicts. Where
+// they differ, tcpdump's optimizer may be at fault: it leaves out and reorders
+// tests, which tells on packets that end early, and it miscounts the jumps of
+// "pppoed and vlan 5". What tcpdump makes without it has the last word.
+func agree(t *testing.T, f form, expr string, want []bpf.RawInstruction, pkts [][]byte) (accepted int) {
 	t.Helper()
-	got, err := Compile(expr, l, 0)
+	got, err := f.compile(expr)
 	if err != nil {
-		t.Errorf("%s %q: %v", linkName(l), expr, err)
+		t.Errorf("%s %q: %v", f, expr, err)
 		return 0
 	}
-	a, b := machine(t, got), machine(t, want)
-	for i, p := range pkts {
-		x, errX := a.Run(p)
-		y, errY := b.Run(p)
-		if x != y || errX != nil || errY != nil {
-			t.Errorf("%s %q: packet %d (%d bytes) %x: ours %d %v, tcpdump %d %v", linkName(l), expr, i, len(p), p, x, errX, y, errY)
-			return 0
-		}
-		if x != 0 {
-			accepted++
+	beside := []metadataValues{{}}
+	if f.live {
+		beside = []metadataValues{{}, {present: 1, tag: 0x2005, index: 1}, {present: 1, tag: 100, typ: packetOutgoing, index: 2}}
+	}
+	var plain []bpf.RawInstruction
+	for i, m := range beside {
+		a, b := machine(t, m.put(t, got)), machine(t, m.put(t, want))
+		for j, p := range pkts {
+			if len(beside) > 1 && j%len(beside) != i {
+				continue
+			}
+			x, errX := a.Run(p)
+			y, errY := b.Run(p)
+			if x != y && plain == nil {
+				plain = unoptimized(t, f, expr)
+			}
+			if x != y {
+				y, errY = machine(t, m.put(t, plain)).Run(p)
+			}
+			if x != y || errX != nil || errY != nil {
+				t.Errorf("%s %q: ours %d %v, tcpdump %d %v on packet %d (%d bytes) %x, %+v", f, expr, x, errX, y, errY, j, len(p), p, m)
+				return 0
+			}
+			if x != 0 {
+				accepted++
+			}
 		}
 	}
+	if plain != nil {
+		t.Logf("%s %q: tcpdump's optimizer changes the verdict", f, expr)
+	}
 	return accepted
+}
+
+func unoptimized(t *testing.T, f form, expr string) []bpf.RawInstruction {
+	t.Helper()
+	needTcpdump(t)
+	text, err := tcpdump(f, expr, "-O")
+	if err != nil {
+		t.Fatalf("%s %q: %v", f, expr, err)
+	}
+	return parseDDD(t, text)
+}
+
+// metadataValues are what the kernel knows of a packet. The machine does not:
+// loads of it are replaced by what they load.
+type metadataValues struct{ present, tag, typ, index, hatype uint32 }
+
+func (m metadataValues) put(t testing.TB, raw []bpf.RawInstruction) []bpf.RawInstruction {
+	t.Helper()
+	out := slices.Clone(raw)
+	values := map[uint32]uint32{0xfffff000 + 4: m.typ, 0xfffff000 + 8: m.index, 0xfffff000 + 28: m.hatype, 0xfffff000 + 44: m.tag, 0xfffff000 + 48: m.present}
+	for i, in := range out {
+		const loadAbsolute, mode = 0x20, 0xe7
+		if v, ok := values[in.K]; ok && in.Op&mode == loadAbsolute {
+			out[i] = bpf.RawInstruction{Op: 0, K: v}
+		}
+	}
+	return out
 }
 
 func TestEqualsTcpdump(t *testing.T) {
@@ -120,33 +206,46 @@ func TestEqualsTcpdump(t *testing.T) {
 	}
 	oracle := readOracle(t)
 	exprs := expressions(t)
-	if len(exprs) < 80 {
+	if len(exprs) < 400 {
 		t.Fatalf("only %d expressions", len(exprs))
 	}
-	for _, l := range []Link{Ethernet, RawIP} {
-		pkts := packets(l, 6000, true)
+	accepted := map[string]int{}
+	for _, f := range forms() {
+		pkts := packets(f.link, 9000, true)
 		for _, e := range exprs {
-			text, ok := oracle[linkName(l)+" "+e]
+			text, ok := oracle[f.String()+" "+e]
 			if !ok {
-				t.Fatalf("%s %q is not in %s: run the test with -update", linkName(l), e, oracleFile)
+				t.Fatalf("%s %q is not in %s: run the test with -update", f, e, oracleFile)
 			}
-			n := agree(t, l, e, parseDDD(t, text), pkts)
-			if l == Ethernet && n == 0 {
-				t.Errorf("%q: no packet is accepted, so nothing is compared", e)
+			if strings.HasPrefix(text, refusal) {
+				if _, err := f.compile(e); err == nil {
+					t.Errorf("%s %q: tcpdump refuses it: %s", f, e, text)
+				}
+				continue
 			}
+			accepted[e] += agree(t, f, e, parseDDD(t, text), pkts)
+		}
+	}
+	for _, e := range exprs {
+		if accepted[e] == 0 {
+			t.Errorf("%q: no packet is accepted, so nothing is compared", e)
 		}
 	}
 }
 
+// refusal begins the line that stands for the program of an expression that
+// tcpdump refuses on a link.
+const refusal = "refused: "
+
 func writeOracle(t *testing.T) {
 	var b bytes.Buffer
-	for _, l := range []Link{Ethernet, RawIP} {
+	for _, f := range forms() {
 		for _, e := range expressions(t) {
-			text, err := tcpdump(l, e)
+			text, err := tcpdump(f, e)
 			if err != nil {
-				t.Fatalf("%s %q: %v", linkName(l), e, err)
+				text = refusal + strings.TrimSpace(err.Error()) + "\n"
 			}
-			fmt.Fprintf(&b, "%s %s\n%s\n", linkName(l), e, text)
+			fmt.Fprintf(&b, "%s %s\n%s\n", f, e, text)
 		}
 	}
 	if err := os.WriteFile(oracleFile, b.Bytes(), 0o644); err != nil {
@@ -165,56 +264,4 @@ func readOracle(t *testing.T) map[string]string {
 		out[head] = program
 	}
 	return out
-}
-
-// TestRandomExpressions asks the installed tcpdump about expressions nobody
-// thought of.
-func TestRandomExpressions(t *testing.T) {
-	needTcpdump(t)
-	g := exprGenerator{rand.New(rand.NewPCG(7, 7))}
-	pkts := map[Link][][]byte{Ethernet: packets(Ethernet, 2000, false), RawIP: packets(RawIP, 2000, false)}
-	for range 250 {
-		e := g.expr(3)
-		l := Link(g.IntN(2))
-		text, err := tcpdump(l, e)
-		if err != nil {
-			t.Errorf("tcpdump refuses %q: %v", e, err)
-			continue
-		}
-		agree(t, l, e, parseDDD(t, text), pkts[l])
-	}
-}
-
-type exprGenerator struct{ *rand.Rand }
-
-func (g exprGenerator) expr(depth int) string {
-	one := func(of ...string) string { return of[g.IntN(len(of))] }
-	if depth > 0 {
-		switch g.IntN(5) {
-		case 0:
-			return g.expr(depth-1) + one(" and ", " or ", " && ", " || ") + g.expr(depth-1)
-		case 1:
-			return "not (" + g.expr(depth-1) + ")"
-		case 2:
-			return "(" + g.expr(depth-1) + ")" + one(" and ", " or ", " and not ") + g.expr(depth-1)
-		}
-	}
-	dir := one("", "", "src ", "dst ", "src or dst ", "src and dst ")
-	switch g.IntN(7) {
-	case 0:
-		return one("", "tcp ", "udp ", "sctp ") + dir + "port " + one("53", "80", "443 or 22", "(53 or 80)", "!80")
-	case 1:
-		return one("", "tcp ", "udp ") + dir + "portrange " + one("1-90", "80-60", "50-60 or 70-80", "8080")
-	case 2:
-		return one("", "ip ", "arp ", "rarp ") + dir + one("host ", "host ", "net ") + one("10.0.0.1", "10.0.0.1 or 10.0.0.2", "10.1", "10")
-	case 3:
-		return one("", "ip6 ") + dir + one("net 2001:db8::/32", "host fe80::1", "net fd00:0:1234::/47", "host ::ffff:10.0.0.1 or fe80::2")
-	case 4:
-		return one("ip", "ip6", "arp", "tcp", "udp", "icmp", "icmp6", "igmp", "esp", "ah", "pim", "sctp", "proto 47", "ip proto 6 or 17", "ip6 proto 44")
-	case 5:
-		return one("tcp[tcpflags] & (tcp-syn|tcp-fin) != 0", "ip[8] < 20", "udp[0:2] = 53", "icmp[icmptype] = icmp-echo", "ip6[6] == 44",
-			"tcp[((tcp[12] & 0xf0) >> 2):2] > 0x4000", "ip[6:2] & 0x1fff != 0", "ip[2:2] - 40 > len", "icmp6[0] >= 128", "ip[0] & 0xf > 5",
-			"ip[2:2] - udp[4:2] > 20", "ip[9] + 2 * tcp[13] > 100", "udp[4:2] + ip[2:2] > 50")
-	}
-	return one("less 60", "greater 100", "len > 80", "len <= 64")
 }

@@ -1,10 +1,12 @@
 package filter
 
-import "strings"
+import (
+	"net/netip"
+)
 
 // pred is a parsed condition, still without a link.
 type pred interface {
-	lower(l link) node
+	lower(s *scope) node
 }
 
 // qual is what stands before an address or number, and is taken over by the
@@ -25,23 +27,25 @@ type operand struct {
 }
 
 type parser struct {
-	expr  string
-	toks  []token
-	at    int
-	depth int
-	err   error // the first failure
+	expr    string
+	resolve func(string) ([]netip.Addr, error)
+	toks    []token
+	at      int
+	depth   int
+	names   int   // addresses that names stood for so far
+	err     error // the first failure
 }
 
-func parse(expr string) (pred, error) {
+func parse(expr string, resolve func(string) ([]netip.Addr, error)) (pred, error) {
 	toks, err := lex(expr)
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{expr: expr, toks: toks}
+	p := &parser{expr: expr, toks: toks, resolve: resolve}
 	if p.peek().kind == end {
 		return always{}, nil
 	}
-	o := p.expression()
+	o := p.expression(nil)
 	if p.err == nil && p.peek().kind != end {
 		p.fail(p.peek().pos, "expected \"and\", \"or\" or the end here")
 	}
@@ -106,10 +110,10 @@ func (p *parser) condition(o operand) pred {
 }
 
 // expression: terms joined by and and or, which are equals and bind left.
-func (p *parser) expression() operand {
+func (p *parser) expression(before *qual) operand {
 	p.enter()
 	defer p.leave()
-	left := p.term()
+	left := p.term(before)
 	for p.err == nil {
 		op := p.peek()
 		if !op.is("and") && !op.is("or") {
@@ -123,18 +127,21 @@ func (p *parser) expression() operand {
 	return left
 }
 
-func (p *parser) term() operand {
+// term is a condition that is complete. The qualifiers before it do not go in,
+// but they outlive parentheses: port 53 or (icmp) or 80.
+func (p *parser) term(before *qual) operand {
 	p.enter()
 	defer p.leave()
 	t := p.peek()
 	switch {
 	case p.accept("not"):
-		o := p.term()
+		o := p.term(before)
 		return operand{pred: negation{p.condition(o)}, qual: o.qual, pos: t.pos}
 	case p.accept("("):
-		o := p.expression()
+		o := p.expression(before)
 		p.expect(")")
 		if o.arith == nil {
+			o.qual = before
 			return o
 		}
 		return p.relation(p.arithmeticFrom(o.arith, 0), t.pos)
@@ -156,7 +163,7 @@ func (p *parser) termOrID(q *qual) operand {
 		return operand{pred: negation{p.condition(o)}, qual: o.qual, pos: t.pos}
 	}
 	if !p.startsID() {
-		return p.term()
+		return p.term(q)
 	}
 	if q == nil {
 		p.fail(t.pos, "put host, net, port … before this; there is none to take over")
@@ -167,15 +174,20 @@ func (p *parser) termOrID(q *qual) operand {
 
 // startsID looks ahead: is this an id, or ids in parentheses?
 func (p *parser) startsID() bool {
-	n := 0
-	for p.peekAt(n).is("(") || n > 0 && p.peekAt(n).is("not") {
-		n++
+	n, open := 0, 0
+	for ; p.peekAt(n).is("(") || n > 0 && p.peekAt(n).is("not"); n++ {
+		if p.peekAt(n).is("(") {
+			open++
+		}
 	}
 	switch t := p.peekAt(n); t.kind {
-	case dotted, ip6addr, quoted:
+	case dotted, ip6addr, mac, quoted:
 		return true
-	case number:
-		after := p.peekAt(n + 1)
+	case number: // unless it is part of arithmetic
+		for n++; open > 0 && p.peekAt(n).is(")"); n++ {
+			open--
+		}
+		after := p.peekAt(n)
 		return after.kind == end || after.is(")") || after.is("and") || after.is("or")
 	case word:
 		return !reserved(t.text)
@@ -202,56 +214,18 @@ func (p *parser) id(q qual) pred {
 	return p.value(q)
 }
 
-// primitive: a protocol's name, a head with its id, or less and greater.
-func (p *parser) primitive() operand {
-	t := p.peek()
-	if t.is("less") || t.is("greater") {
-		p.next()
-		n := p.next()
-		if n.kind != number {
-			p.fail(n.pos, "expected a number of bytes here")
-		}
-		cmp := relation{op: "<=", left: wireLength{}, right: num(n.num)}
-		if t.text == "greater" {
-			cmp.op = ">="
-		}
-		return operand{pred: cmp, pos: t.pos}
-	}
-	q, some := p.head()
-	if p.err == nil && !some {
-		p.fail(t.pos, notATerm(t))
-	}
-	if p.err != nil {
-		return operand{pred: always{}}
-	}
-	if q.dir == "" && q.typ == "" {
-		return operand{pred: protocol(q.proto), pos: t.pos}
-	}
-	return operand{pred: p.id(q), qual: &q, pos: t.pos}
-}
-
-func notATerm(t token) string {
-	switch {
-	case t.kind == end:
-		return "something is missing here"
-	case t.kind == word && reserved(t.text):
-		return "\"" + t.text + "\" is not supported, or not at this place"
-	case t.kind == dotted || t.kind == ip6addr:
-		return "put host, src, dst or net before an address"
-	case t.kind == word:
-		return "not a word of the filter language that is known here"
-	}
-	return "a condition must start here"
-}
-
 // head: [protocol] [direction] [type].
 func (p *parser) head() (q qual, some bool) {
 	if t := p.peek(); t.kind == word && isProtocol(t.text) {
-		q.proto = p.next().text
+		q.proto = canonical(p.next().text)
 	}
 	q.dir = p.direction()
 	for _, typ := range []string{"host", "net", "port", "portrange", "proto"} {
+		at := p.peek()
 		if p.accept(typ) {
+			if typ == "proto" && q.dir != "" {
+				p.fail(at.pos, "proto has no direction")
+			}
 			q.typ = typ
 			break
 		}
@@ -275,16 +249,4 @@ func (p *parser) direction() string {
 		return op.text
 	}
 	return t.text
-}
-
-func isProtocol(s string) bool {
-	return strings.Contains(" ip ip6 arp rarp tcp udp sctp icmp icmp6 igmp pim ah esp ", " "+s+" ")
-}
-
-// reserved are the words that can be no name; those that are not handled are
-// refused by name.
-func reserved(s string) bool {
-	return isProtocol(s) || strings.Contains(" host net port portrange proto src dst and or not len less greater mask ether fddi tr wlan link ppp slip "+
-		"protochain gateway broadcast multicast vlan mpls pppoed pppoes geneve inbound outbound ifname on rnr rulenum rset action atalk aarp decnet "+
-		"lat moprc mopdl iso esis clnp isis stp ipx netbeui igrp vrrp carp radio lane llc type subtype byte oam sc bcc ", " "+s+" ")
 }

@@ -20,17 +20,17 @@ func (p *parser) value(q qual) pred {
 	}
 	switch q.typ {
 	case "port", "portrange":
-		return p.port(q, t)
+		return placed{p.port(q, t), t.pos}
 	case "proto":
-		return p.proto(q, t)
+		return placed{p.proto(q, t), t.pos}
 	}
-	return p.address(q, t)
+	return placed{p.address(q, t), t.pos}
 }
 
 func wanted(q qual) string {
 	switch q.typ {
 	case "port":
-		return "a port number"
+		return "a port number or name"
 	case "portrange":
 		return "a range of ports, N-M,"
 	case "proto":
@@ -46,63 +46,147 @@ func escapeHint(q qual, t token) string {
 	return ""
 }
 
-func (p *parser) port(q qual, t token) pred {
-	if q.proto != "" && q.proto != "tcp" && q.proto != "udp" && q.proto != "sctp" {
-		p.fail(t.pos, q.proto+" has no ports: use tcp, udp, sctp or nothing before "+q.typ)
-		return always{}
+func (p *parser) proto(q qual, t token) pred {
+	n, named := t.num, t.kind == word || t.kind == quoted
+	switch {
+	case t.kind != number && !named:
+		p.fail(t.pos, "expected "+wanted(q)+" here")
+	case q.proto == "link":
+		if ok := true; named {
+			if n, ok = networkProtocol(t.text); t.text == "loopback" {
+				n, ok = 0x9000, true
+			}
+			if !ok {
+				p.fail(t.pos, "not an Ethernet protocol that is known here; give its number")
+			}
+		}
+		if n > 65535 {
+			p.fail(t.pos, "an ethertype is at most 65535")
+		}
+		return ethertype(n)
+	case q.proto == "iso":
+		o, ok := osiProtocol(t.text)
+		if named && !ok {
+			p.fail(t.pos, "not an OSI protocol that is known here: clnp, esis or isis, or a number")
+		}
+		if !named {
+			o = osi(p.octet(t))
+		}
+		return o
+	case q.proto == "isis":
+		if named {
+			p.fail(t.pos, "expected the number of a PDU type here")
+		}
+		return isis{p.octet(t)}
+	case q.proto != "" && q.proto != "ip" && q.proto != "ip6":
+		p.fail(t.pos, "only ip, ip6, ether, iso and isis may stand before proto")
+	case named:
+		var ok bool
+		if n, ok = protocolNumber(t.text); !ok {
+			p.fail(t.pos, "not a protocol that is known here; give its number")
+		}
 	}
-	lo, hi, ok := t.num, t.num, t.kind == number
-	if from, to, dash := strings.Cut(t.text, "-"); q.typ == "portrange" && !ok && dash {
-		a, errA := strconv.ParseUint(from, 10, 32)
-		b, errB := strconv.ParseUint(to, 10, 32)
-		lo, hi = uint32(min(a, b)), uint32(max(a, b))
-		ok = errA == nil && errB == nil
-	}
-	if !ok {
-		p.fail(t.pos, "expected "+wanted(q)+" here; port names are not looked up")
-		return always{}
-	}
-	if hi > 65535 {
-		p.fail(t.pos, "a port is at most 65535")
-		return always{}
-	}
-	return ports{proto: q.proto, dir: q.dir, lo: lo, hi: hi}
+	t.num = n
+	return inner{family: q.proto, number: p.octet(t)}
 }
 
-func (p *parser) proto(q qual, t token) pred {
-	n, ok := t.num, t.kind == number
-	if t.kind == word || t.kind == quoted {
-		n, ok = protocolNumber(t.text)
-	}
-	switch {
-	case q.dir != "":
-		p.fail(t.pos, "proto has no direction")
-	case q.proto != "" && q.proto != "ip" && q.proto != "ip6":
-		p.fail(t.pos, "only ip and ip6 may stand before proto")
-	case !ok:
-		p.fail(t.pos, "not a protocol that is known here; give its number")
-	case n > 255:
+func (p *parser) octet(t token) uint32 {
+	if t.num > 255 {
 		p.fail(t.pos, "a protocol number is at most 255")
 	}
-	return inner{family: q.proto, number: n}
+	return t.num
 }
 
-func protocolNumber(name string) (uint32, bool) {
-	n, ok := map[string]uint32{"icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47, "esp": 50,
-		"ah": 51, "ipv6-icmp": 58, "ospf": 89, "pim": 103, "vrrp": 112, "sctp": 132}[name]
-	return n, ok
-}
-
-// address: a host or a net of either family.
+// address: a host or a net of any family.
 func (p *parser) address(q qual, t token) pred {
+	if q.typ == "" && q.proto == "radio" {
+		p.fail(t.pos, "\"radio\" is for 802.11 links, which are not supported")
+	}
+	if q.proto == "decnet" {
+		return p.decnet(q, t)
+	}
+	if q.proto == "link" && (t.kind == number || t.kind == dotted || t.kind == ip6addr) {
+		p.fail(t.pos, "expected an Ethernet address such as 00:11:22:33:44:55 here")
+	}
 	switch t.kind {
 	case number, dotted:
 		return p.address4(q, t)
 	case ip6addr:
 		return p.address6(q, t)
+	case mac:
+		if q.proto != "link" || q.typ == "net" {
+			p.fail(t.pos, "an Ethernet address needs ether host, ether src or ether dst before it")
+		}
+		a, _ := parseMAC(t.text)
+		return hostsMAC{q.dir, a}
 	}
-	p.fail(t.pos, "names are not looked up: give an address")
-	return always{}
+	return p.named(q, t)
+}
+
+// Limits of what names may expand to.
+const (
+	maxNamed    = 256  // addresses of one name
+	maxAllNamed = 1024 // of all names of an expression
+)
+
+// named is a host given by name: any of its addresses that fit.
+func (p *parser) named(q qual, t token) pred {
+	switch {
+	case q.typ == "net":
+		p.fail(t.pos, "names of networks are not looked up: give an address")
+	case q.proto == "link":
+		p.fail(t.pos, "names of Ethernet hosts are not looked up: give an address such as 00:11:22:33:44:55")
+	case q.proto != "" && q.proto != "ip" && q.proto != "ip6" && q.proto != "arp" && q.proto != "rarp":
+		p.fail(t.pos, "only ip, ip6, arp and rarp may stand before a host")
+	case p.resolve == nil:
+		p.fail(t.pos, "names are not looked up: give an address")
+	}
+	if p.err != nil {
+		return always{}
+	}
+	addrs, err := p.resolve(t.text)
+	if p.names += len(addrs); err != nil {
+		p.fail(t.pos, err.Error())
+	} else if len(addrs) > maxNamed || p.names > maxAllNamed {
+		p.fail(t.pos, fmt.Sprintf("this name stands for %d addresses, which is too much for a filter", len(addrs)))
+	}
+	var any pred
+	for _, a := range addrs {
+		one := hostOf(q, a.Unmap())
+		switch {
+		case one == nil:
+		case any == nil:
+			any = one
+		default:
+			any = join("or", any, one)
+		}
+	}
+	if any == nil {
+		p.fail(t.pos, "this name has no address"+map[bool]string{true: " of the family that " + q.proto + " asks for"}[q.proto != ""])
+		return always{}
+	}
+	return any
+}
+
+func hostOf(q qual, a netip.Addr) pred {
+	switch {
+	case a.Is4() && q.proto != "ip6":
+		return hosts4{proto: q.proto, dir: q.dir, addr: binary.BigEndian.Uint32(a.AsSlice()), mask: ^uint32(0)}
+	case a.Is6() && (q.proto == "" || q.proto == "ip6"):
+		return newHosts6(q.dir, a, 128)
+	}
+	return nil
+}
+
+// decnet: AREA.NODE.
+func (p *parser) decnet(q qual, t token) pred {
+	area, node, two := strings.Cut(t.text, ".")
+	a, errA := strconv.ParseUint(area, 10, 6)
+	n, errN := strconv.ParseUint(node, 10, 10)
+	if t.kind != dotted || !two || errA != nil || errN != nil {
+		p.fail(t.pos, "expected a DECnet address, AREA.NODE, here")
+	}
+	return hostsDecnet{q.dir, uint32(a<<10 | n)}
 }
 
 func (p *parser) address4(q qual, t token) pred {
@@ -201,7 +285,11 @@ func (p *parser) address6(q qual, t token) pred {
 		p.fail(t.pos, "bits are set outside the prefix; is its length right?")
 		return always{}
 	}
-	h := hosts6{dir: q.dir}
+	return newHosts6(q.dir, a, bits)
+}
+
+func newHosts6(dir string, a netip.Addr, bits int) hosts6 {
+	h := hosts6{dir: dir}
 	raw := a.As16()
 	for i := range h.addr {
 		h.addr[i] = binary.BigEndian.Uint32(raw[4*i:])
