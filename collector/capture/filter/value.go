@@ -52,13 +52,8 @@ func (p *parser) proto(q qual, t token) pred {
 	case t.kind != number && !named:
 		p.fail(t.pos, "expected "+wanted(q)+" here")
 	case q.proto == "link":
-		if ok := true; named {
-			if n, ok = networkProtocol(t.text); t.text == "loopback" {
-				n, ok = 0x9000, true
-			}
-			if !ok {
-				p.fail(t.pos, "not an Ethernet protocol that is known here; give its number")
-			}
+		if named {
+			n = p.ethernetProtocol(t)
 		}
 		if n > 65535 {
 			p.fail(t.pos, "an ethertype is at most 65535")
@@ -88,6 +83,17 @@ func (p *parser) proto(q qual, t token) pred {
 	}
 	t.num = n
 	return inner{family: q.proto, number: p.octet(t)}
+}
+
+func (p *parser) ethernetProtocol(t token) uint32 {
+	if t.text == "loopback" {
+		return 0x9000
+	}
+	n, ok := networkProtocol(t.text)
+	if !ok {
+		p.fail(t.pos, "not an Ethernet protocol that is known here; give its number")
+	}
+	return n
 }
 
 func (p *parser) octet(t token) uint32 {
