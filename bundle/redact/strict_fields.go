@@ -16,6 +16,7 @@ const (
 	asID      // of a machine
 	asPath    // of an entry of the bundle
 	asFirst   // the first of an array is a known name
+	asTarget  // pod/NAMESPACE/NAME, node/NAME, service/NAMESPACE/NAME, tcp://HOST, then perhaps :PORT
 )
 
 // role says what an object is, by the name of the field that holds it.
@@ -48,10 +49,12 @@ func fieldAction(name string, of role) action {
 	case "nodeName", "node", "nominatedNodeName", "nodes", "nodeNames":
 		return asNode
 	case "host", "hosts", "hostname", "hostnames", "hostName", "externalName", "dnsName", "dnsNames", "searches", "domain", "fqdn", "address",
-		"commonName", "serverName", "sni", "nameservers", "registry":
+		"commonName", "issuerCommonName", "serverName", "sni", "nameservers", "registry", "qname", "qnames", "muslQnames", "answers", "redirectHost":
 		return asHost
+	case "target", "from", "between":
+		return asTarget
 	case "serviceAccountName", "serviceAccount", "claimName", "volumeName", "secretName", "configMapName", "podName", "pod", "pods", "service",
-		"serviceName", "container", "target", "targets", "values", "resourceNames", "group", "subdomain", "object", "app", "release", "interface":
+		"serviceName", "container", "targets", "values", "resourceNames", "group", "subdomain", "object", "app", "release", "interface":
 		return asKnown
 	case "user", "username", "userName", "users", "login", "runAsUserName":
 		return asUser

@@ -272,6 +272,8 @@ func (p *jsonPass) act(dst, s []byte, a action) []byte {
 	case a == asPath && bytes.IndexByte(s, '/') > 0 && m.IsPath(string(s)):
 		dst = append(dst, m.Path(string(s))...)
 		return p.count(dst, n, s, "name")
+	case a == asTarget && form == otherForm && isTarget(s):
+		return p.target(dst, s)
 	case form != nameForm:
 	case a == asNamespace && bytes.IndexByte(s, '.') < 0:
 		return p.count(m.Name(dst, pseudonym.KindNamespace, s), n, s, "name")

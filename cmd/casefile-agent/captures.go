@@ -12,8 +12,9 @@ import (
 )
 
 // captures makes the collectors of the plan's captures. Pods are found by a
-// process in their network namespace; one that has none is a result.
-func captures(plan agent.Plan, spaces []node.Netns, unknown error) []collector.Collector {
+// process in their network namespace; one that has none is a result. started is called
+// when all that can be made run.
+func captures(plan agent.Plan, spaces []node.Netns, unknown error, started func()) []collector.Collector {
 	byPod := map[string]node.Netns{}
 	for _, ns := range spaces {
 		byPod[ns.PodUID] = ns
@@ -38,7 +39,9 @@ func captures(plan agent.Plan, spaces []node.Netns, unknown error) []collector.C
 		specs = append(specs, s)
 	}
 	if len(specs) > 0 {
-		list = append(list, capture.New(capture.Options{Node: plan.Node, Specs: specs, Names: podNames(plan.Pods)}))
+		list = append(list, capture.New(capture.Options{Node: plan.Node, Specs: specs, Names: podNames(plan.Pods), Started: started}))
+	} else {
+		started()
 	}
 	return list
 }

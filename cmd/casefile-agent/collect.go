@@ -58,10 +58,10 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	}
 	spaces, unknown := node.Namespaces("/proc", pods)
 	collectors = append(collectors, sidecars(plan.Node, spaces))
-	if len(plan.Captures) > 0 {
-		collectors = append(collectors, captures(plan, spaces, unknown)...)
-	}
-	collector.Run(ctx, fragmentSink{fragment}, collectors, collector.Options{MaxBytes: plan.MaxBytes, Progress: s.Progress, Recorded: s.Record})
+	capturing := make(chan struct{})
+	collectors = append(collectors, captures(plan, spaces, unknown, func() { close(capturing) })...)
+	collectors = append(collectors, probes(plan, spaces, unknown, capturing)...)
+	collector.Run(ctx, fragmentSink{fragment}, collectors, collector.Options{MaxBytes: plan.MaxBytes, Progress: s.Progress, Recorded: s.Record, Observed: s.Observe})
 	err = fragment.Close()
 	end := agent.End{Redaction: redactor.Counts()}
 	end.SetPseudonyms(redactor.Pseudonyms())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/casefile-io/casefile/collector/capture"
 	"github.com/casefile-io/casefile/collector/cluster"
 	"github.com/casefile-io/casefile/collector/node/ebpf"
+	"github.com/casefile-io/casefile/collector/probe"
 )
 
 const collectHelp = `Takes a snapshot of the cluster that kubectl would talk to: its objects, events and
@@ -41,7 +43,7 @@ func collectCommand() *cli.Command {
 		Usage:       "make a bundle of the cluster, or of this machine",
 		ArgsUsage:   " ",
 		Description: collectHelp,
-		Flags:       append(append(collectFlags(), redactFlags()...), clusterFlags()...),
+		Flags:       slices.Concat(collectFlags(), probeFlags(), redactFlags(), clusterFlags()),
 		Action:      collect,
 	}
 }
@@ -121,6 +123,8 @@ type plan struct {
 	Captures   []captureRequest  `json:"captures,omitempty"`
 	Duration   string            `json:"captureDuration,omitempty"`
 	Snaplen    int               `json:"snaplen,omitempty"`
+	Probes     []probePlan       `json:"probes,omitempty"`
+	Between    []string          `json:"between,omitempty"`
 	Payload    string            `json:"payload"`
 	EBPF       string            `json:"ebpf,omitempty"`
 	Redaction  string            `json:"redaction"`
@@ -132,8 +136,10 @@ type plan struct {
 
 	since, interval, duration, timeout, ebpf time.Duration
 
-	policy redact.Policy
-	pack   rulePack
+	policy   redact.Policy
+	pack     rulePack
+	requests []probe.Request
+	ends     [2]cluster.EndSpec // of Between
 }
 
 // captureRequest is one --capture.
@@ -171,6 +177,9 @@ func planFrom(c *cli.Context) (*plan, error) {
 		}
 		p.Captures = append(p.Captures, captureRequest{Target: target, Filter: filter})
 	}
+	if err := p.readProbes(c); err != nil {
+		return nil, err
+	}
 	p.Interval, p.Duration, p.Timeout = p.interval.String(), p.duration.String(), p.timeout.String()
 	if p.since > 0 {
 		p.Since = p.since.String()
@@ -189,7 +198,7 @@ func (p *plan) check() error {
 		return usagef("--sample-interval is at most 1h, not %s", p.interval)
 	case p.timeout <= 0:
 		return usagef("--timeout must be longer than nothing")
-	case len(p.Captures) > 0 && (p.duration <= 0 || p.duration >= p.timeout):
+	case len(p.Captures)+len(p.Between) > 0 && (p.duration <= 0 || p.duration >= p.timeout):
 		return usagef("--capture-duration %s must lie between nothing and --timeout %s", p.duration, p.timeout)
 	case time.Duration(p.Samples-1)*p.interval >= p.timeout:
 		return usagef("%d samples %s apart do not fit into --timeout %s", p.Samples, p.interval, p.timeout)

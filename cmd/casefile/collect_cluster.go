@@ -55,7 +55,7 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 		return err
 	}
 	if j.strict != nil {
-		names = append(names, cluster.ConfigNames(configFlags(c))...)
+		names = append(append(names, cluster.ConfigNames(configFlags(c))...), j.plan.probeNames()...)
 	}
 	if err := j.redaction(names); err != nil {
 		return err
@@ -65,7 +65,10 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 	}
 	j.collectors = append(j.collectors, k)
 	j.note("cluster %s, Kubernetes %s at %s", name, id.Version, id.Server)
-	if j.plan.Nodes == "none" && len(j.plan.Captures) == 0 {
+	if j.plan.asksClock() {
+		j.collectors = append(j.collectors, k.Clock())
+	}
+	if j.plan.Nodes == "none" && !j.plan.needsNodes() {
 		return nil
 	}
 	launcher, err := launch.New(config, launch.Options{
@@ -145,7 +148,13 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 	if err != nil {
 		return nil, err
 	}
-	var wanted []string
+	probes, wanted, err := resolveProbes(ctx, k, j.plan)
+	if err != nil {
+		return nil, err
+	}
+	if probes.pair != nil {
+		targets = append(targets, probes.pair.targets(targets)...)
+	}
 	for _, t := range targets {
 		for _, p := range t.Points {
 			wanted = append(wanted, p.Node)
@@ -157,12 +166,17 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 	}
 	for _, n := range wanted {
 		if !slices.Contains(pick.Nodes, n) {
-			return nil, usagef("--capture needs node %s, which --nodes %s leaves out", n, j.plan.Nodes)
+			return nil, usagef("--capture, --probe and --between need node %s, which --nodes %s leaves out", n, j.plan.Nodes)
 		}
 	}
+	if err := probes.lay(pick.Nodes, all, pods, j.top, len(targets) > 0); err != nil {
+		return nil, err
+	}
+	j.probing = probes
 	plans := make([]agent.Plan, len(pick.Nodes))
 	for i, n := range pick.Nodes {
 		plans[i] = j.agentPlan(n, pods[n], targets)
+		plans[i].Probes = probes.byNode[n]
 	}
 	for _, t := range targets {
 		j.captures = append(j.captures, j.captureIndexOf(t))
@@ -238,7 +252,7 @@ func (j *job) captureIndexOf(t cluster.Target) captureIndex {
 // the intent is only said.
 func confirmer(j *job, yes bool) func(context.Context, launch.Intent) (bool, error) {
 	return func(ctx context.Context, i launch.Intent) (bool, error) {
-		j.note("%s", i)
+		j.note("%s%s", i, j.probing.sends())
 		if yes {
 			return true, nil
 		}

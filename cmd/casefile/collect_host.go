@@ -22,7 +22,7 @@ func hostJob(j *job) error {
 		return err
 	}
 	pods := node.LocalPods()
-	if err := j.redaction(hostNames(name, pods)); err != nil {
+	if err := j.redaction(append(hostNames(name, pods), j.plan.probeNames()...)); err != nil {
 		return err
 	}
 	if err := j.name(bundle.Cluster{Name: name}); err != nil {
@@ -58,6 +58,9 @@ func thisHost(p *plan) (string, error) {
 		if r.Target != "host" && !strings.HasPrefix(r.Target, "pod/") {
 			return "", usagef("--host captures host and pod/NS/NAME, not %s: nodes and services are known to the API server only", r.Target)
 		}
+	}
+	if err := p.hostProbesOnly(); err != nil {
+		return "", err
 	}
 	if len(p.Namespaces) > 0 {
 		return "", usagef("-n needs a cluster; it does not go with --host")
@@ -144,10 +147,13 @@ func hostCollectors(j *job, name string, pods []node.Pod) ([]collector.Collector
 		j.captures = append(j.captures, captureIndex{Name: s.Name, Target: r.Target, Filter: r.Filter, Snaplen: j.plan.Snaplen,
 			Duration: j.plan.duration.Milliseconds(), Points: []string{point}})
 	}
+	var capturing chan struct{} // closed when they run
 	if len(specs) > 0 {
-		list = append(list, capture.New(capture.Options{Node: name, Specs: specs}))
+		capturing = make(chan struct{})
+		list = append(list, capture.New(capture.Options{Node: name, Specs: specs, Started: func() { close(capturing) }}))
 	}
-	return list, nil
+	probes, err := hostProbes(j, name, pods, capturing)
+	return append(list, probes...), err
 }
 
 // localPod finds the network namespace of a pod of this machine.

@@ -40,6 +40,8 @@ type job struct {
 	captures   []captureIndex
 	prepare    func(context.Context) error // what may stop the run before anything is written; may be nil
 	redactor   *redact.Redactor            // everything passes it; made before anything is named
+	probing    *probing                    // nil: nothing is sent
+	observed   observed
 
 	mu       sync.Mutex
 	redacted map[string]int // redactions that agents made, by rule
@@ -129,7 +131,7 @@ func (j *job) run(ctx, parent context.Context) (err error) {
 		return err
 	}
 	g := startJournal(w, sink, journalInterval)
-	results := collector.Run(ctx, sink, j.collectors, collector.Options{MaxBytes: j.plan.MaxBytes, Progress: j.status.progress, Recorded: g.record})
+	results := collector.Run(ctx, sink, j.collectors, collector.Options{MaxBytes: j.plan.MaxBytes, Progress: j.status.progress, Recorded: g.record, Observed: j.observed.add})
 	g.end()
 	if why := interruption(ctx, parent, j.plan.timeout); why != "" {
 		results = append(results, collector.Result{Source: "collect", Status: collector.StatusPartial, Reason: why})
@@ -171,6 +173,9 @@ func (j *job) seal(w *bundle.Writer, sink bundleSink, results []collector.Result
 		if err := putJSON(sink, "captures/"+c.Name+"/capture.json", c); err != nil {
 			return nil, err
 		}
+	}
+	if err := j.sealObserved(sink, &results); err != nil {
+		return nil, err
 	}
 	j.redactor.Add(j.redacted)
 	if err := putLines(sink, "collection/results.ndjson", results); err != nil {

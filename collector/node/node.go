@@ -83,6 +83,9 @@ type Netns struct {
 	shared bool   // by several pods, so that it is none's own
 }
 
+// PIDs are some processes in the namespace, the oldest first.
+func (ns Netns) PIDs() []int { return ns.pids }
+
 // New returns the collector of this machine.
 func New(o Options) collector.Collector {
 	if o.ProcRoot == "" {

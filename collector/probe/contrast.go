@@ -7,7 +7,7 @@ import "slices"
 type Cell struct {
 	ID     string `json:"id"`
 	Source string `json:"source"`           // "pod" or "node": the network namespace that it goes out of
-	Peer   string `json:"placement"`        // of the far end: "same-node", "other-node"; "any" behind a Service; "outside"
+	Peer   string `json:"placement"`        // of the far end: "same-node", "other-node"; "any" behind a Service; "outside", "outside-from-other-node"
 	Via    string `json:"via"`              // "pod-address", "node-address", "service-address", "service-name", "address", "name"
 	From   string `json:"from"`             // pod/NS/NAME or node/NAME
 	Target string `json:"target"`           // what it goes to
@@ -19,6 +19,35 @@ type Cell struct {
 	Lookup  string `json:"lookup,omitempty"`  // outcome of the name's resolution
 	Micros  int64  `json:"p50Micros,omitempty"`
 	Resent  uint32 `json:"resent,omitempty"`
+}
+
+// Fill takes the outcome of a cell from its rows, one for each address.
+func (c *Cell) Fill(rows []TCPRow) {
+	if len(rows) == 0 {
+		c.Reason = "the node did not say what came of it"
+		return
+	}
+	c.Outcome, c.Micros = known(rows[0].Outcome), rows[0].Latency.P50
+	for _, r := range rows {
+		if known(r.Outcome) != c.Outcome {
+			c.Outcome = "mixed"
+		}
+		if r.Lookup != nil {
+			c.Lookup = known(r.Lookup.Outcome)
+		}
+		for _, a := range r.Attempts {
+			c.Resent += a.Resent
+		}
+	}
+}
+
+// known holds what a node says to what it may say.
+func known(outcome string) string {
+	switch outcome {
+	case "connected", "refused", "timeout", "unreachable", "reset", "failed", "unresolved", "mixed", "ok", "nxdomain", "nodata", "servfail":
+		return outcome
+	}
+	return "failed"
 }
 
 // Contrasts is probes/contrasts.json.
@@ -57,7 +86,8 @@ func axes() []axis {
 	direct := func(c Cell) bool { return c.Via == "pod-address" || c.Via == "node-address" }
 	return []axis{
 		{"node", "cni", func(a, b Cell) bool {
-			return a.Source == b.Source && a.Via == b.Via && direct(a) && a.Peer == "same-node" && b.Peer == "other-node"
+			return a.Source == b.Source && a.Via == b.Via && direct(a) && a.Peer == "same-node" && b.Peer == "other-node" ||
+				a.Source == "node" && b.Source == "node" && a.Via == b.Via && a.Peer == "outside" && b.Peer == "outside-from-other-node"
 		}, false},
 		{"service", "service", func(a, b Cell) bool {
 			return a.Source == b.Source && a.Via == "pod-address" && b.Via == "service-address"

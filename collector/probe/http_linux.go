@@ -67,17 +67,6 @@ type httpProbe struct {
 	row HTTPRow
 }
 
-func portOf(u *url.URL) uint16 {
-	port, err := net.LookupPort("tcp", u.Port())
-	switch {
-	case err == nil && u.Port() != "":
-		return uint16(port)
-	case u.Scheme == "https":
-		return 443
-	}
-	return 80
-}
-
 // send does each step by itself, one after the other, so that none goes on
 // when the time is over.
 func (h *httpProbe) send(ctx context.Context) error {
@@ -193,7 +182,7 @@ func (h *httpProbe) answered(resp *http.Response) {
 		}
 	}
 	if l, err := resp.Location(); err == nil {
-		h.row.Location = l.Hostname()
+		h.row.Redirect = l.Hostname()
 	}
 	var err error
 	if h.row.BodyBytes, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); err != nil {

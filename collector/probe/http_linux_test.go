@@ -55,7 +55,7 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("the server saw %s", got)
 	}
 	r = row[HTTPRow](t, l, Spec{Kind: "http", To: "http://" + far4 + ":8080/away"})
-	if r.Status != 302 || r.Location != "login.example.com" {
+	if r.Status != 302 || r.Redirect != "login.example.com" {
 		t.Errorf("%+v", r)
 	}
 	r = row[HTTPRow](t, l, Spec{Kind: "http", To: "https://[" + far6 + "]:8443/"})

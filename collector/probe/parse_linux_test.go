@@ -2,8 +2,11 @@ package probe
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,6 +94,39 @@ options ndots:99 timeout:0 attempts:7 rotate single-request edns0 trust-ad
 	}
 	if r := ParseResolv(""); len(r.Servers) != 1 || r.Servers[0].String() != "127.0.0.1:53" || r.NDots != 1 || r.Timeout != 5*time.Second || r.Attempts != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestHostsFile(t *testing.T) {
+	text := "127.0.0.1 localhost # the machine\n::1 localhost\n# 10.0.0.1 db\n10.0.0.2\tweb.test Web\nnonsense db\n"
+	for name, want := range map[string]string{"localhost": "127.0.0.1 ::1", "web": "10.0.0.2", "WEB.test.": "10.0.0.2", "db": "", "the": ""} {
+		if got := strings.Join(hostsFile(text, name), " "); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// TestReadBelow holds that links of a container's root stay in it.
+func TestReadBelow(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(dir+"/etc", 0o755), os.Symlink("/run/resolv.conf", dir+"/etc/resolv.conf"), os.Symlink("../../../../../../etc/passwd", dir+"/etc/hosts"),
+		os.Mkdir(dir+"/run", 0o755), os.WriteFile(dir+"/run/resolv.conf", []byte("nameserver 10.9.9.9\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := readResolv(dir); err != nil || r.Servers[0].Addr().String() != "10.9.9.9" {
+		t.Errorf("%+v %v", r, err)
+	}
+	if text, err := readBelow(dir, "etc/hosts", 100); err != nil || text != "" {
+		t.Errorf("a link led out: %q %v", text, err)
+	}
+	if _, err := readBelow(dir, "etc", 100); err == nil {
+		t.Error("a folder was read")
+	}
+	if err := errors.Join(os.Remove(dir+"/run/resolv.conf"), syscall.Mkfifo(dir+"/run/resolv.conf", 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readResolv(dir); err == nil {
+		t.Error("a pipe was read")
 	}
 }
 

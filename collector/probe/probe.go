@@ -43,7 +43,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,18 +138,19 @@ func (g *group) one(ctx context.Context, s Spec, i int, meter *meter, out *colle
 		err = fmt.Errorf("%w: a probe of the kind %q", collector.ErrUnsupported, s.Kind)
 	}
 	if err == nil {
-		head := Head{Time: start.UTC(), Node: g.Node, Action: g.Node + "/" + strconv.Itoa(i), From: s.From, Netns: s.Place.Netns, Target: s.Target, Cell: s.Cell}
-		out.Observe(collector.ActionKind, Action{Head: head, Kind: s.Kind, To: shown(s)})
+		head := Head{Time: start.UTC(), Node: g.Node, Action: i, From: s.From, Netns: s.Place.Netns, Target: s.Target, Cell: s.Cell}
+		act := actionOf(s, head)
+		out.Observe(collector.ActionKind, act)
 		ctx, cancel := context.WithTimeoutCause(ctx, k.limit, fmt.Errorf("more than the %s that a %s probe may take", k.limit, s.Kind))
 		defer cancel()
 		p := &prober{spec: s.withDefaults(k), head: head, meter: meter, out: out}
 		err = p.run(ctx, k)
-		head.Time = time.Now().UTC()
-		out.Observe(collector.ActionKind, Action{Head: head, Kind: s.Kind, To: shown(s), Ended: true, Packets: p.packets.Load(), Bytes: p.bytes.Load()})
+		act.Time, act.Ended, act.Packets, act.Bytes = time.Now().UTC(), true, p.packets.Load(), p.bytes.Load()
+		out.Observe(collector.ActionKind, act)
 	}
 	result.Status, result.Millis = collector.StatusOf(err), time.Since(start).Milliseconds()
 	if err != nil {
-		result.Reason = shown(s) + ": " + err.Error()
+		result.Reason = fmt.Sprintf("action %d: %v", i, err)
 	}
 	out.Record(result)
 }

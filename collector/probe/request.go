@@ -251,12 +251,29 @@ func maskURL(text string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// shown is where a probe goes, as it may be written down.
-func shown(s Spec) string {
+// actionOf says what a probe will do.
+func actionOf(s Spec, h Head) Action {
+	a := Action{Head: h, Kind: s.Kind, Host: s.To}
 	if s.Kind == "http" {
-		return maskURL(s.To)
+		if u, err := ParseURL(s.To); err == nil {
+			a.Host, a.Port, a.Scheme, a.URLPath = u.Hostname(), portOf(u), u.Scheme, u.EscapedPath()
+		}
+	} else if host, port, err := net.SplitHostPort(s.To); err == nil {
+		n, _ := strconv.ParseUint(port, 10, 16)
+		a.Host, a.Port = host, uint16(n)
 	}
-	return s.To
+	return a
+}
+
+func portOf(u *url.URL) uint16 {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	switch {
+	case err == nil:
+		return uint16(n)
+	case u.Scheme == "https":
+		return 443
+	}
+	return 80
 }
 
 // place says what is wrong with pod/NS/NAME or node/NAME.

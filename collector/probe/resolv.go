@@ -17,6 +17,7 @@ const (
 	maxDNSTimeout  = 30
 	maxAttempts    = 5
 	maxName        = 253
+	maxHosts       = 1 << 20 // bytes of a hosts file
 )
 
 // Resolv is a resolv.conf as glibc understands it.
@@ -155,4 +156,21 @@ func unique(names []string) []string {
 		}
 	}
 	return out
+}
+
+// hostsFile finds the addresses that a hosts file has for a name.
+func hostsFile(text, name string) []string {
+	name = strings.TrimSuffix(name, ".")
+	var found []string
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) < 2 || !slices.ContainsFunc(fields[1:], func(f string) bool { return strings.EqualFold(f, name) }) {
+			continue
+		}
+		if a, err := netip.ParseAddr(fields[0]); err == nil && len(found) < maxSearch {
+			found = append(found, addrText(a))
+		}
+	}
+	return found
 }

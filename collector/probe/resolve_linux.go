@@ -15,29 +15,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readResolv reads etc/resolv.conf below a folder that may be another
-// container's root: links in it lead nowhere else, and only a plain file is
-// read. Without one a resolver asks its own machine.
+// readResolv reads the resolv.conf below a root folder; without one a resolver
+// asks its own machine.
 func readResolv(root string) (Resolv, error) {
+	text, err := readBelow(root, "etc/resolv.conf", maxResolv)
+	return ParseResolv(text), err
+}
+
+// readBelow reads a file below a folder that may be another container's root:
+// links in it lead nowhere else, and only a plain file is read. One that is not
+// there is empty.
+func readBelow(root, name string, limit int64) (string, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Resolv{}, denied(&os.PathError{Op: "open", Path: root, Err: err})
+		return "", denied(&os.PathError{Op: "open", Path: root, Err: err})
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, "etc/resolv.conf", &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+	fd, err := unix.Openat2(dir, name, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
 	if errors.Is(err, unix.ENOENT) {
-		return ParseResolv(""), nil
+		return "", nil
 	} else if err != nil {
-		return Resolv{}, denied(&os.PathError{Op: "open", Path: root + "/etc/resolv.conf", Err: err})
+		return "", denied(&os.PathError{Op: "open", Path: root + "/" + name, Err: err})
 	}
-	f := os.NewFile(uintptr(fd), "resolv.conf")
+	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return Resolv{}, fmt.Errorf("%s/etc/resolv.conf is no plain file", root)
+		return "", fmt.Errorf("%s/%s is no plain file", root, name)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxResolv))
-	return ParseResolv(string(b)), err
+	b, err := io.ReadAll(io.LimitReader(f, limit)) //nolint:forbidigo // bounded by the LimitReader
+	return string(b), err
 }
 
 // resolve finds the addresses of the probe's target. Without any, and without
@@ -67,7 +74,15 @@ func (p *prober) resolve(ctx context.Context, port uint16) (addrs []netip.Addr, 
 	return addrs, port, &l, host, nil
 }
 
+// lookup resolves a name as most images do: the hosts file, then DNS.
 func (p *prober) lookup(ctx context.Context, host string) (Lookup, error) {
+	text, err := readBelow(p.spec.Root, "etc/hosts", maxHosts)
+	if err != nil {
+		return Lookup{}, err
+	}
+	if found := hostsFile(text, host); len(found) > 0 {
+		return Lookup{Outcome: "ok", Host: host, Server: "etc/hosts", Answers: found}, nil
+	}
 	r, err := p.newResolver()
 	if err != nil {
 		return Lookup{}, err

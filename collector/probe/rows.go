@@ -6,7 +6,7 @@ import "time"
 type Head struct {
 	Time   time.Time `json:"time"`
 	Node   string    `json:"node"`
-	Action string    `json:"action"` // ties a row to its lines in collection/actions.ndjson
+	Action int       `json:"action"` // of the node; ties a row to its lines in collection/actions.ndjson
 	From   string    `json:"from"`   // pod/NS/NAME or node/NAME
 	Netns  uint64    `json:"netns,omitempty"`
 	Target string    `json:"target,omitempty"` // what the address stands for
@@ -18,7 +18,10 @@ type Head struct {
 type Action struct {
 	Head
 	Kind    string `json:"kind"`
-	To      string `json:"host"` // without user, password and query
+	Host    string `json:"host"`
+	Port    uint16 `json:"port,omitempty"`
+	Scheme  string `json:"scheme,omitempty"`  // http
+	URLPath string `json:"urlPath,omitempty"` // without user, password and query
 	Ended   bool   `json:"ended,omitempty"`
 	Packets int64  `json:"packets,omitempty"` // sent by us; those that the kernel's TCP adds are not counted
 	Bytes   int64  `json:"bytes,omitempty"`
@@ -26,9 +29,9 @@ type Action struct {
 
 // Lookup is how a name was resolved for another probe.
 type Lookup struct {
-	Outcome string   `json:"outcome"` // ok, nxdomain, nodata, servfail, refused, timeout, unreachable, failed
-	Host    string   `json:"host"`    // the name that answered, or the first
-	Server  string   `json:"server,omitempty"`
+	Outcome string   `json:"outcome"`          // ok, nxdomain, nodata, servfail, refused, timeout, unreachable, failed
+	Host    string   `json:"host"`             // the name that answered, or the first
+	Server  string   `json:"server,omitempty"` // an address, or etc/hosts
 	Answers []string `json:"addresses,omitempty"`
 	Tries   int      `json:"tries"`
 	Micros  int64    `json:"micros"`
@@ -183,7 +186,7 @@ type HTTPRow struct {
 	Local     string            `json:"local,omitempty"`
 	Status    int               `json:"status,omitempty"`
 	Proto     string            `json:"proto,omitempty"`
-	Location  string            `json:"location,omitempty"` // host of a redirect, which is not followed
+	Redirect  string            `json:"redirectHost,omitempty"` // host of a redirect, which is not followed
 	Headers   map[string]string `json:"headers,omitempty"`
 	BodyBytes int64             `json:"bodyBytes,omitempty"` // read and thrown away, at most 1 MiB
 	Times     HTTPTimes         `json:"micros"`
