@@ -28,6 +28,7 @@ type gatherer struct {
 	spaces []Netns
 	owners socketOwners // of the running sample
 	buf    []byte       // reused by readFile
+	parts  kernelParts  // nil until asked for
 }
 
 // Collect implements [collector.Collector].
@@ -128,7 +129,7 @@ func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, aga
 	g.rawFiles(ctx, prefix+"proc/net", g.o.ProcRoot+"/thread-self/net", netFiles(ns.Host))
 	g.sysctls(ctx, prefix+"proc/sys/net", g.o.ProcRoot+"/sys/net", again)
 	g.tables(ctx, ns, prefix+"net/", again)
-	g.netfilter(ctx, prefix+"net/", again)
+	g.netfilter(ctx, prefix+"net/", ns.Host, again)
 	g.sockets(ctx, prefix+"net/")
 	if ns.Host {
 		g.hostSample(ctx, prefix, again)

@@ -137,7 +137,7 @@ func TestRulesLeaveNoTrace(t *testing.T) {
 		return sh(t, "ip netns exec "+ns+" sh -c 'cat /proc/net/*_tables_names; nft list ruleset; ipset list'")
 	}
 	before := state()
-	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), "", false) })
+	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), "", false, false) })
 	if after := state(); after != before || strings.Contains(after, "mangle") {
 		t.Errorf("before %q, after %q", before, after)
 	}

@@ -3,16 +3,27 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/casefile-io/casefile/collector"
 )
 
 // netfilter stores the rules of the calling thread's namespace: typed in each
-// sample, as text in the first.
-func (g *gatherer) netfilter(ctx context.Context, prefix string, again bool) {
-	var rs ruleset
+// sample, as text in the first. What the kernel does not offer is told once,
+// of the node itself.
+func (g *gatherer) netfilter(ctx context.Context, prefix string, host, again bool) {
 	g.legacy(ctx, prefix, again)
+	if g.offers("ip_set", prefix+"ipsets.ndjson", host && !again) {
+		g.streamOffered(ctx, prefix+"ipsets.ndjson", host && !again, ipsets(ctx))
+	}
+	if g.offers("ip_vs", prefix+"ipvs.ndjson", host && !again) {
+		g.streamOffered(ctx, prefix+"ipvs.ndjson", host && !again, ipvs(ctx))
+	}
+	if !g.offers("nf_tables", prefix+"nftables.ndjson", host && !again) {
+		return
+	}
+	var rs ruleset
 	g.stream(ctx, prefix+"nftables.ndjson", g.nftables(ctx, &rs))
 	if again || rs.tables == 0 {
 		return
@@ -29,3 +40,24 @@ func (g *gatherer) netfilter(ctx context.Context, prefix string, again bool) {
 		}
 	}
 }
+
+// offers says whether a part of the kernel is there to be asked.
+func (g *gatherer) offers(part, path string, tell bool) bool {
+	start := time.Now()
+	if g.parts == nil {
+		g.parts = kernelParts{}
+		if f, err := os.Open(g.o.ProcRoot + "/kallsyms"); err == nil {
+			g.parts, _ = readSymbols(f)
+			f.Close()
+		}
+		if text, _, err := readFile(g.o.ProcRoot+"/modules", g.buffer(maxModules)); err == nil {
+			g.parts.readModules(text)
+		}
+	}
+	if !g.parts[part] && tell {
+		g.record(path, collector.StatusSkipped, "the kernel has no "+part+" loaded, and asking would load it", 0, start)
+	}
+	return g.parts[part]
+}
+
+const maxModules = 256 << 10

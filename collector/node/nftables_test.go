@@ -98,7 +98,7 @@ func TestNFTablesAgainstTool(t *testing.T) {
 	ns, pid := oneNamespace(t, "n")
 	feed(t, ns, rulesOfAllKinds, "nft", "-f", "-")
 	const pfx = "nodes/n1/"
-	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), pfx, false) })
+	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), pfx, false, false) })
 	allOK(t, results)
 	got := rows[nftRow](t, sink, pfx+"nftables.ndjson")
 	compareRuleset(t, fromNFT(t, ns), got)
@@ -280,7 +280,7 @@ func elementValue(v any) string {
 func TestNFTExpressionsAgainstTool(t *testing.T) {
 	ns, pid := oneNamespace(t, "x")
 	feed(t, ns, rulesOfAllKinds, "nft", "-f", "-")
-	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), "", true) })
+	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), "", false, true) })
 	allOK(t, results)
 	var want []string
 	for line := range strings.Lines(sh(t, "ip netns exec "+ns+" nft --debug=netlink list ruleset")) {

@@ -70,7 +70,7 @@ func TestLargeRulesetIsStreamed(t *testing.T) {
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
 	sink := &heapSink{}
-	results := collector.Run(t.Context(), sink, []collector.Collector{spaceCollector{inodeOf(t, pid), pid, func(g *gatherer) { g.netfilter(t.Context(), "", false) }}}, collector.Options{})
+	results := collector.Run(t.Context(), sink, []collector.Collector{spaceCollector{inodeOf(t, pid), pid, func(g *gatherer) { g.netfilter(t.Context(), "", false, false) }}}, collector.Options{})
 	if sink.lines != 1+8+1+n+n {
 		t.Errorf("%d rows", sink.lines)
 	}

@@ -87,13 +87,4 @@ func (d *dump) receive(fd int, fn func(nlmsg) error) error {
 	}
 }
 
-// attr writes one netlink attribute.
-func attr(typ uint16, v []byte) []byte {
-	b := make([]byte, 4, 4+align4(len(v)))
-	binary.NativeEndian.PutUint16(b, uint16(4+len(v)))
-	binary.NativeEndian.PutUint16(b[2:], typ)
-	b = append(b, v...)
-	return append(b, make([]byte, align4(len(b))-len(b))...)
-}
-
 func attrText(typ uint16, s string) []byte { return attr(typ, append([]byte(s), 0)) }

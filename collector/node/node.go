@@ -23,15 +23,17 @@
 //	proc/net/*  proc/net/stat/*   raw
 //	proc/sys/net/**               raw, a file each; after the first sample only net/netfilter
 //	net/{links,addrs,routes,rules,neighbors,fdb,qdiscs,sockets}.ndjson
-//	net/{nexthops,neightables,netconf,vlans,mdb,classes,filters,xfrm,netnsids}.ndjson
+//	net/{nexthops,neightables,netconf,vlans,mdb,classes,filters,xfrm,wireguard,netnsids}.ndjson
 //	                              where there is something in them
 //	net/{unix,packet}.ndjson      sockets too; sockets.ndjson has TCP with tcp_info, UDP and raw IP
-//	net/{nftables,iptables}.ndjson  typed; iptables is the legacy back end
+//	net/ethtool.ndjson
+//	net/{nftables,iptables,ipsets,ipvs}.ndjson  typed; iptables is the legacy back end
 //	net/{nftables,ip{,6}tables-{nft,legacy}}.txt  once, by the node's own tools
 //
 // # Care
 //
-// Reading must not change the machine. Of the legacy iptables only tables that
+// Reading must not change the machine. Parts of the kernel that are not loaded
+// are not asked, since that would load them. Of the legacy iptables only tables that
 // the kernel names are queried, since the query creates others; programs are
 // run from the node's own root alone, never from a pod's; sysctls whose reading logs a
 // deprecation, and those that hold keys, are passed over. Namespaces are

@@ -89,3 +89,25 @@ type linkStats struct {
 	RxNoHandler       uint64 `json:"rxNoHandler,omitempty"`
 	RxOtherHost       uint64 `json:"rxOtherHostDropped,omitempty"`
 }
+
+// ethtoolRow is one line of net/ethtool.ndjson. The settings are in the first
+// sample; stats are the driver's own counters, with its own names.
+type ethtoolRow struct {
+	Index        int               `json:"index"`
+	Dev          string            `json:"dev"`
+	Driver       string            `json:"driver,omitempty"`
+	Version      string            `json:"version,omitempty"`
+	Firmware     string            `json:"firmware,omitempty"`
+	Bus          string            `json:"bus,omitempty"`
+	PermMAC      string            `json:"permMAC,omitempty"`
+	Link         *bool             `json:"link,omitempty"`
+	Settings     object            `json:"settings,omitempty"` // speedMbps, duplex, port, autoneg
+	Features     map[string]string `json:"features,omitempty"` // on, off, on fixed, off wanted on …
+	PrivateFlags []string          `json:"privateFlags,omitempty"`
+	Rings        object            `json:"rings,omitempty"`
+	Channels     object            `json:"channels,omitempty"`
+	Coalesce     object            `json:"coalesce,omitempty"`
+	Pause        object            `json:"pause,omitempty"`
+	Stats        map[string]uint64 `json:"stats,omitempty"`
+	Errors       map[string]string `json:"errors,omitempty"` // by what was asked
+}

@@ -59,3 +59,26 @@ type xtRow struct {
 	Counter *counterRow `json:"counter"`
 	Comment string      `json:"comment,omitempty"`
 }
+
+// ipsetRow is one line of net/ipsets.ndjson: a set, or an element of the set
+// before it, whose key is written as ipset does.
+type ipsetRow struct {
+	Kind        string      `json:"kind"` // set, element
+	Set         string      `json:"set"`
+	Type        string      `json:"type,omitempty"` // hash:ip,port …
+	Family      string      `json:"family,omitempty"`
+	Revision    uint64      `json:"revision,omitempty"`
+	Range       string      `json:"range,omitempty"` // of a bitmap
+	HashSize    uint64      `json:"hashSize,omitempty"`
+	MaxElements uint64      `json:"maxElements,omitempty"`
+	Size        uint64      `json:"size,omitempty"` // of a list
+	Netmask     uint64      `json:"netmask,omitempty"`
+	Elements    uint64      `json:"elements,omitempty"`
+	References  uint64      `json:"references,omitempty"` // by rules
+	MemBytes    uint64      `json:"memBytes,omitempty"`
+	Flags       []string    `json:"flags,omitempty"`
+	Key         string      `json:"key,omitempty"`
+	Timeout     uint64      `json:"timeoutSec,omitempty"`
+	Counter     *counterRow `json:"counter,omitempty"`
+	Comment     string      `json:"comment,omitempty"`
+}

@@ -22,13 +22,16 @@ func (g *gatherer) moreTables(ctx context.Context, t *tables, prefix string, tel
 	}{
 		{"nexthops", t.each(nexthopTable())}, {"neightables", t.each(neighTables())}, {"netconf", t.each(netconfTable(familyINET), netconfTable(familyINET6))},
 		{"vlans", t.each(vlanTable())}, {"mdb", t.each(mdbTable())}, {"classes", t.writeClasses}, {"filters", t.writeFilters},
-		{"xfrm", func(enc *json.Encoder) error {
-			x := *t
-			x.dump = newDump(ctx, unix.NETLINK_XFRM)
-			return x.each(xfrmStates(), xfrmPolicies())(enc)
-		}},
 	} {
 		g.streamOffered(ctx, prefix+table.name+".ndjson", tell, table.fill)
+	}
+	if g.offers("wireguard", prefix+"wireguard.ndjson", tell) {
+		g.streamOffered(ctx, prefix+"wireguard.ndjson", tell, t.wireguard)
+	}
+	if g.offers("xfrm_user", prefix+"xfrm.ndjson", tell) {
+		x := *t
+		x.dump = newDump(ctx, unix.NETLINK_XFRM)
+		g.streamOffered(ctx, prefix+"xfrm.ndjson", tell, x.each(xfrmStates(), xfrmPolicies()))
 	}
 }
 

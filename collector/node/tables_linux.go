@@ -52,6 +52,10 @@ func (g *gatherer) tables(ctx context.Context, ns Netns, prefix string, again bo
 		g.stream(ctx, prefix+table.name+".ndjson", table.write)
 	}
 	g.moreTables(ctx, t, prefix, ns.Host && !again)
+	g.stream(ctx, prefix+"ethtool.ndjson", t.writeEthtool(again))
+	if ns.Host {
+		g.classNet(ctx, strings.TrimSuffix(prefix, "net/")+"sys/class/net", t.links, again)
+	}
 	g.streamOffered(ctx, prefix+"netnsids.ndjson", false, g.netnsIDs(ns, t))
 }
 
