@@ -18,7 +18,7 @@ const (
 	maxRawFile    = 4 << 20
 	maxSysctlFile = 64 << 10
 	maxRead       = 64 << 10 // at a time: of 4 MiB or more /proc/sys makes ENOMEM
-	maxSysctls    = 100_000 // per namespace and sample
+	maxSysctls    = 100_000  // per namespace and sample
 	maxDepth      = 12
 	maxListed     = 20 // failed files named one by one, per group
 )
