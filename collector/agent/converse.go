@@ -52,7 +52,7 @@ func Converse(ctx context.Context, conn io.ReadWriteCloser, plan Plan, out *coll
 		ctx, stop = context.WithTimeout(ctx, time.Duration(plan.TimeoutMS)*time.Millisecond+timeoutSlack)
 		defer stop()
 	}
-	c := &caller{conn: conn, router: newRouter(plan, out), clock: clockOf(plan), cancel: make(chan struct{}), done: make(chan struct{})}
+	c := &caller{conn: conn, plan: plan, router: newRouter(plan, out), clock: clockOf(plan), cancel: make(chan struct{}), done: make(chan struct{})}
 	var writer sync.WaitGroup
 	writer.Go(func() { c.talk(ctx, payload) })
 	end, err := c.listen()
@@ -75,6 +75,7 @@ func Converse(ctx context.Context, conn io.ReadWriteCloser, plan Plan, out *coll
 // caller is one running conversation.
 type caller struct {
 	conn   io.ReadWriteCloser
+	plan   Plan
 	router *router
 	clock  *clock        // nil unless the plan asks for it
 	cancel chan struct{} // closed when the frames were refused: nothing more is wanted
@@ -91,7 +92,7 @@ func (c *caller) talk(ctx context.Context, plan []byte) {
 	}
 	tick := time.NewTicker(keepaliveEvery)
 	defer tick.Stop()
-	refused := c.router.refused
+	refused, trigger := c.router.refused, c.plan.Trigger.Fired()
 	ask, stop := c.clock.ticker()
 	defer stop()
 	for {
@@ -105,6 +106,8 @@ func (c *caller) talk(ctx context.Context, plan []byte) {
 			return
 		case <-refused:
 			kind, refused = KindCancel, nil
+		case <-trigger:
+			kind, payload, trigger = KindTrigger, fired(c.plan.Trigger), nil
 		case <-ask:
 			if kind, payload = KindTime, c.clock.ask(); payload == nil {
 				ask = nil
@@ -150,6 +153,12 @@ func (c *caller) listen() (End, error) {
 		}
 		if kind == KindTime && c.clock != nil {
 			c.clock.heard(payload)
+			continue
+		}
+		if kind == KindTrigger {
+			if err := c.fire(payload); err != nil {
+				return End{}, err
+			}
 			continue
 		}
 		if err := c.router.route(kind, payload); err != nil {

@@ -6,8 +6,8 @@
 // Both directions carry records: one byte of kind, four bytes of length (big
 // endian, at most [MaxRecord]), the payload.
 //
-//	CLI   → agent   J plan (JSON)   K keepalive   C cancel   T time (JSON)
-//	agent → CLI     H hello   P progress   R result   O observation   F frames   E end   K keepalive   T time   (JSON but for F and K)
+//	CLI   → agent   J plan (JSON)   K keepalive   C cancel   T time (JSON)   G trigger (JSON)
+//	agent → CLI     H hello   P progress   R result   O observation   F frames   E end   K keepalive   T time   G trigger   (JSON but for F and K)
 //
 // The agent speaks first (H). Both sides send a keepalive every five seconds
 // and give up on a peer that is silent for three minutes: the connection
@@ -20,6 +20,10 @@
 // time, and the agent answers each with the times at which it came and went,
 // as NTP does; the exchange with the shortest way there and back gives the
 // offset of the clocks, and half that way its bound.
+//
+// When the plan has triggers, an agent that sees one sends a G record, and the
+// CLI passes it on to all others of the run: their recorders end together. The
+// CLI may send one by itself.
 package agent
 
 import (
@@ -56,6 +60,7 @@ const (
 	KindEnd       Kind = 'E'
 	KindObserved  Kind = 'O'
 	KindTime      Kind = 'T'
+	KindTrigger   Kind = 'G'
 )
 
 // Plan says what the agent of one node gathers.
@@ -78,6 +83,13 @@ type Plan struct {
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
 	SinceMS     int64     `json:"sinceMillis,omitempty"` // how far back the machine's logs go; 0: as far as the profile's bytes reach
 	Profile     string    `json:"profile,omitempty"`     // quick, standard or full; empty is standard
+
+	// Of the captures. Any of the triggers, on any node, ends them all.
+	Until     []string           `json:"until,omitempty"`
+	AfterMS   int64              `json:"afterMillis,omitempty"` // from the trigger to the end
+	Addresses map[string]string  `json:"addresses,omitempty"`   // address → name, for the files
+	Live      bool               `json:"live,omitempty"`        // the F records are one pcapng stream and no fragment
+	Trigger   *collector.Trigger `json:"-"`                     // shared by the plans of a run with Until
 
 	Rules []byte `json:"rules,omitempty"` // the user's own rules of redaction, as their file has them
 
@@ -105,6 +117,8 @@ type Capture struct {
 	Snaplen    int    `json:"snaplen"`
 	DurationMS int64  `json:"durationMillis"`
 	MaxBytes   int64  `json:"maxBytes"`
+	RingBytes  int64  `json:"ringBytes,omitempty"` // keep the last so many bytes only
+	Interface  string `json:"interface,omitempty"` // empty: all
 }
 
 // Probe is something that the node sends, because the user asked for it.
@@ -225,4 +239,5 @@ type Session interface {
 	Progress(collector.Progress)
 	Observe(collector.Observation)
 	Frames() io.Writer // a bundle fragment
+	Trigger() *collector.Trigger
 }

@@ -32,7 +32,7 @@ var (
 func Serve(ctx context.Context, r io.Reader, w io.Writer, hello Hello, run func(context.Context, Plan, Session) (End, error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &session{w: w, fail: cancel}
+	s := &session{w: w, fail: cancel, trigger: collector.NewTrigger()}
 	hello.Version = Version
 	if err := s.write(KindHello, hello); err != nil {
 		return err
@@ -48,8 +48,11 @@ func Serve(ctx context.Context, r io.Reader, w io.Writer, hello Hello, run func(
 		defer stop()
 	}
 	gone := make(chan error, 1)
-	go listenToCaller(r, cancel, gone, s.time)
+	go listenToCaller(r, cancel, gone, s)
 	go s.keepalive(ctx)
+	if len(plan.Until) > 0 {
+		go s.tell(ctx.Done())
+	}
 	done := make(chan struct{})
 	var end End
 	go func() {
@@ -69,6 +72,7 @@ func Serve(ctx context.Context, r io.Reader, w io.Writer, hello Hello, run func(
 	if err != nil {
 		end.Error = err.Error()
 	}
+	s.tellLast(plan)
 	return s.finish(end)
 }
 
@@ -90,8 +94,9 @@ func readPlan(r io.Reader) (Plan, error) {
 	return p, nil
 }
 
-// listenToCaller reads keepalives until the caller is gone, and tells the time.
-func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- error, tell func([]byte)) {
+// listenToCaller reads keepalives until the caller is gone, tells the time and
+// hears of the trigger.
+func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- error, s *session) {
 	silence := time.AfterFunc(silenceLimit, func() {
 		select {
 		case gone <- fmt.Errorf("%w: no keepalive for %s", errStdinEnded, silenceLimit):
@@ -118,7 +123,9 @@ func listenToCaller(r io.Reader, cancel context.CancelCauseFunc, gone chan<- err
 		case KindCancel:
 			cancel(errCancelled)
 		case KindTime:
-			tell(payload)
+			s.time(payload)
+		case KindTrigger:
+			s.trip(payload)
 		}
 	}
 }
@@ -134,7 +141,9 @@ func work(ctx context.Context, plan Plan, s *session, run func(context.Context, 
 
 // session writes the agent's records.
 type session struct {
-	fail context.CancelCauseFunc
+	fail    context.CancelCauseFunc
+	trigger *collector.Trigger
+	told    sync.Once // the command line, of the trigger
 
 	mu      sync.Mutex
 	w       io.Writer

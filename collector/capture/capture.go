@@ -68,22 +68,48 @@ type Spec struct {
 	NetnsPath string        // /proc/<pid>/ns/net; empty for the own namespace
 	Netns     uint64        // inode that NetnsPath must have; 0 is not checked and is "host" in the file name
 
+	Ring     int64              // keep the last so many bytes only; 0 keeps all
+	SpoolDir string             // for the ring's file; empty is the system's
+	Until    []Until            // any of them ends the capture, After it
+	After    time.Duration      // from the trigger to the end
+	Trigger  *collector.Trigger // shared by all that end together; nil is made when there is Until
+	LogDirs  []string           // folders of container logs for log triggers, beside the kernel's
+
+	App         string // the program, for the file
+	Where       string // this host, for the file and the trigger
+	Description string // of the interfaces: whose they are
+
 	names map[string]string
 	ring  int // bytes; 0 is ringDefault
 }
 
+// comment is that of the file.
+func (s Spec) comment() string {
+	if s.Where == "" {
+		return ""
+	}
+	return "captured on " + s.Where
+}
+
 // Stats is what a capture came to.
 type Stats struct {
-	Packets     int64       `json:"packets"`           // in the file
-	Received    int64       `json:"received"`          // accepted by the filter, dropped ones included
-	Dropped     int64       `json:"dropped"`           // by the kernel, for want of room in the ring
-	Freezes     int64       `json:"freezes"`           // times that the ring was full
-	Bytes       int64       `json:"bytes"`             // of the file
-	FirstPacket *time.Time  `json:"firstPacket"`       // null without packets
-	LastPacket  *time.Time  `json:"lastPacket"`        //
-	Millis      int64       `json:"millis"`            // that it ran
-	Stopped     string      `json:"stopped,omitempty"` // "duration", "size", "canceled"
-	Interfaces  []Interface `json:"interfaces"`
+	Packets     int64      `json:"packets"`     // in the file
+	Received    int64      `json:"received"`    // accepted by the filter, dropped ones included
+	Dropped     int64      `json:"dropped"`     // by the kernel, for want of room in the ring
+	Freezes     int64      `json:"freezes"`     // times that the ring was full
+	Bytes       int64      `json:"bytes"`       // of the file
+	FirstPacket *time.Time `json:"firstPacket"` // null without packets
+	LastPacket  *time.Time `json:"lastPacket"`  //
+	Millis      int64      `json:"millis"`      // that it ran
+	Started     time.Time  `json:"started"`
+	Stopped     string     `json:"stopped,omitempty"` // "duration", "size", "canceled", "triggered", "untriggered"
+	Evicted     int64      `json:"evicted,omitempty"` // from the ring, for later packets
+	Notes       []string   `json:"notes,omitempty"`   // what did not go as asked for
+
+	Trigger *collector.TriggerEvent `json:"trigger,omitempty"`
+
+	fired      time.Time   // by this machine's clock, wherever the trigger was seen
+	Interfaces []Interface `json:"interfaces"`
 }
 
 // Interface is a device that was captured on.
@@ -104,6 +130,7 @@ type summary struct {
 	Filter         string `json:"filter"`
 	Snaplen        int    `json:"snaplen"`
 	DurationMillis int64  `json:"durationMillis"`
+	RingBytes      int64  `json:"ringBytes,omitempty"`
 	Stats
 }
 
@@ -118,11 +145,15 @@ func (g *group) Name() string { return "captures" }
 
 func (g *group) Collect(ctx context.Context, out *collector.Output) error {
 	var opened, done sync.WaitGroup
+	trigger := collector.NewTrigger()
 	progress := &progress{out: out, total: len(g.Specs)}
 	progress.report(0, 0)
 	opened.Add(len(g.Specs))
 	for i, s := range g.Specs {
 		s = s.withDefaults(g.Names, len(g.Specs))
+		if s.Trigger == nil && len(s.Until) > 0 {
+			s.Trigger = trigger
+		}
 		done.Go(func() {
 			start := time.Now()
 			r := g.one(ctx, s, i, opened.Done, out)
@@ -149,6 +180,9 @@ func (s Spec) withDefaults(names map[string]string, specs int) Spec {
 	}
 	if s.MaxBytes <= 0 {
 		s.MaxBytes = DefaultMaxBytes
+	}
+	if s.Ring > 0 {
+		s.Ring = max(min(s.Ring, s.MaxBytes), minRing)
 	}
 	for s.ring = ringDefault; s.ring*specs > ringTotal && s.ring > ringTotal/MaxSpecs; {
 		s.ring /= 2
@@ -205,6 +239,19 @@ func result(path string, s Spec, st Stats) collector.Result {
 	case stoppedCanceled:
 		r.Status = collector.StatusPartial
 		r.Reason += fmt.Sprintf("; canceled after %d of %d ms", st.Millis, s.Duration.Milliseconds())
+	case stoppedUntriggered:
+		r.Status = collector.StatusPartial
+		r.Reason += fmt.Sprintf("; never triggered within %d ms: this is the last of it", st.Millis)
+	case stoppedTriggered:
+		r.Reason += fmt.Sprintf("; triggered by %q (%s) on %s at %s", st.Trigger.Trigger, st.Trigger.Detail, st.Trigger.Where, st.Trigger.Time.Format(time.RFC3339Nano))
+	}
+	if late, ok := st.tooShort(); ok {
+		r.Status = collector.StatusPartial
+		r.Reason += fmt.Sprintf("; the ring was too small: its first packet is %s after the trigger", late)
+	}
+	for _, n := range st.Notes {
+		r.Status = collector.StatusPartial
+		r.Reason += "; " + n
 	}
 	return r
 }
@@ -231,7 +278,7 @@ func (g *group) path(s Spec, i int) (string, error) {
 
 func (g *group) summarize(path string, s Spec, st Stats, out *collector.Output) error {
 	b, err := json.Marshal(summary{Path: path + ".pcapng", Node: g.Node, Netns: s.Netns, Target: s.Target, Filter: s.Filter,
-		Snaplen: s.Snaplen, DurationMillis: s.Duration.Milliseconds(), Stats: st})
+		Snaplen: s.Snaplen, DurationMillis: s.Duration.Milliseconds(), RingBytes: s.Ring, Stats: st})
 	if err != nil {
 		return err
 	}
@@ -259,6 +306,9 @@ func (p *progress) report(done int, bytes int64) {
 // Run captures into w until the duration, the size or ctx ends it; that is no
 // error. The file is whole then. An error of w ends the capture.
 func Run(ctx context.Context, s Spec, w io.Writer) (Stats, error) {
+	if s.Trigger == nil && len(s.Until) > 0 {
+		s.Trigger = collector.NewTrigger()
+	}
 	session, err := open(s)
 	if err != nil {
 		return Stats{}, err
@@ -278,4 +328,7 @@ const (
 	stoppedDuration = "duration"
 	stoppedSize     = "size"
 	stoppedCanceled = "canceled"
+
+	stoppedTriggered   = "triggered"
+	stoppedUntriggered = "untriggered" // though it should have been
 )

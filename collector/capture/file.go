@@ -21,6 +21,9 @@ type file struct {
 	spec   Spec
 	w      io.Writer
 	out    blocks
+	late   *blocks   // where blocks of interfaces go
+	ring   *recorder // nil: all packets are kept
+	seen   []int64   // with a ring: packets of each interface, those that were let go included
 	tag    []byte
 	stats  Stats
 	ids    map[int]int // ifindex → index in stats.Interfaces
@@ -42,7 +45,8 @@ const (
 // names interfaces that turn up later.
 func newFile(s Spec, w io.Writer, ifs []Interface, lookup func(int) string) *file {
 	f := &file{spec: s, w: w, ids: map[int]int{}, lookup: lookup}
-	f.out.section()
+	f.late = &f.out
+	f.out.section(s.App, s.comment())
 	for _, i := range ifs {
 		f.add(i)
 	}
@@ -70,7 +74,7 @@ func (f *file) add(i Interface) int {
 		if link == filter.RawIP {
 			typ, i.LinkType = linkRaw, "raw"
 		}
-		f.out.iface(i.Name, f.spec.Filter, typ, uint32(f.snaplen()))
+		f.late.iface(i.Name, f.spec.Description, f.spec.Filter, typ, uint32(f.snaplen()))
 		number = f.known
 		f.known++
 	}
@@ -117,20 +121,25 @@ func (f *file) write(p *frame) error {
 		f.tag, orig = p.tagged(f.tag[:0], f.snaplen())
 		data = f.tag
 	}
-	if f.spec.MaxBytes > 0 && f.size()+int64(packetSize(len(data))+trailerSize*f.known) > f.spec.MaxBytes {
+	if f.spec.MaxBytes > 0 && f.ring == nil && f.size()+int64(packetSize(len(data))+trailerSize*f.known) > f.spec.MaxBytes {
 		return errFull
 	}
 	f.out.packet(number, p.nanos, orig, p.flags(), data)
-	f.stats.Packets++
-	f.stats.Interfaces[place].Packets++
-	if f.stats.Packets == 1 || p.nanos < f.first {
-		f.first = p.nanos
-	}
-	f.final = max(f.final, p.nanos)
-	if len(f.out.buf) >= flushAt {
+	f.took(place, p.nanos)
+	if len(f.out.buf) >= flushAt || f.ring != nil && len(f.out.buf) >= flushChunk {
 		return f.flush()
 	}
 	return nil
+}
+
+// took counts a packet.
+func (f *file) took(place int, nanos int64) {
+	f.stats.Packets++
+	f.stats.Interfaces[place].Packets++
+	if f.stats.Packets == 1 || nanos < f.first {
+		f.first = nanos
+	}
+	f.final = max(f.final, nanos)
 }
 
 func (f *file) size() int64 { return f.stats.Bytes + int64(len(f.out.buf)) }
@@ -139,7 +148,11 @@ func (f *file) flush() error {
 	if len(f.out.buf) == 0 {
 		return nil
 	}
-	n, err := f.w.Write(f.out.buf)
+	w := f.w
+	if f.ring != nil && f.seen == nil {
+		w = f.ring
+	}
+	n, err := w.Write(f.out.buf)
 	f.stats.Bytes += int64(n)
 	f.out.buf = f.out.buf[:0]
 	if err != nil {
@@ -160,7 +173,11 @@ func (f *file) close(now time.Time) (Stats, error) {
 		if first && f.known > 1 {
 			comment = "drops are those of all interfaces together: the kernel counts them per socket"
 		}
-		f.out.statistics(f.blocks[place], now.UnixNano(), uint64(i.Packets)+dropped, dropped, comment)
+		received := i.Packets
+		if f.seen != nil {
+			received = f.seen[place]
+		}
+		f.out.statistics(f.blocks[place], now.UnixNano(), uint64(received)+dropped, dropped, comment)
 		dropped, first = 0, false
 	}
 	err := f.flush()

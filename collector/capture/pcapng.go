@@ -18,6 +18,7 @@ const (
 	optComment       = 1
 	optSectionApp    = 4
 	optIfName        = 2
+	optIfDescription = 3
 	optIfTsresol     = 9
 	optIfFilter      = 11
 	optPacketFlags   = 2
@@ -70,23 +71,29 @@ func (b *blocks) option64(code uint16, v uint64) {
 
 func (b *blocks) endOptions() { b.u32(optEnd) }
 
-func (b *blocks) section() {
+// section begins a file; app and comment may be empty.
+func (b *blocks) section(app, comment string) {
+	if app == "" {
+		app = "casefile"
+	}
 	b.block(blockSection, func() {
 		b.u32(byteOrderMagic)
 		b.u16(1)
 		b.u16(0)
 		b.u64(^uint64(0)) // length unknown: it is a stream
-		b.option(optSectionApp, []byte("casefile"))
+		b.option(optComment, []byte(comment))
+		b.option(optSectionApp, []byte(app))
 		b.endOptions()
 	})
 }
 
-func (b *blocks) iface(name, filter string, link uint16, snaplen uint32) {
+func (b *blocks) iface(name, description, filter string, link uint16, snaplen uint32) {
 	b.block(blockInterface, func() {
 		b.u16(link)
 		b.u16(0)
 		b.u32(snaplen)
 		b.option(optIfName, []byte(name))
+		b.option(optIfDescription, []byte(description))
 		b.option(optIfTsresol, []byte{9})
 		if filter != "" {
 			b.option(optIfFilter, append([]byte{0}, filter...)) // 0: a filter in text

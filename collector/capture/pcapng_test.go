@@ -136,8 +136,8 @@ func options(b []byte) (map[uint16][]byte, error) {
 
 func TestPcapngGolden(t *testing.T) {
 	var b blocks
-	b.section()
-	b.iface("eth0", "tcp", linkEthernet, 96)
+	b.section("", "")
+	b.iface("eth0", "", "tcp", linkEthernet, 96)
 	b.packet(0, 1<<40+5, 1500, 1|1<<2, []byte{1, 2, 3, 4, 5})
 	b.names([]netip.Addr{netip.MustParseAddr("10.0.0.1")}, func(netip.Addr) string { return "pod" })
 	b.statistics(0, 7, 3, 2, "")
@@ -160,8 +160,8 @@ func FuzzPcapng(f *testing.F) {
 	f.Add("", "", []byte{}, int64(0), uint32(0), "")
 	f.Fuzz(func(t *testing.T, name, filter string, data []byte, nanos int64, orig uint32, host string) {
 		var b blocks
-		b.section()
-		b.iface(name, filter, linkRaw, 128)
+		b.section("", "")
+		b.iface(name, host, filter, linkRaw, 128)
 		before := len(b.buf)
 		b.packet(0, nanos, orig, 2, data)
 		if n := len(b.buf) - before; n != packetSize(len(data)) {

@@ -61,11 +61,19 @@ func openRing(size int, program filterProgram, ifindex int) (_ *ring, err error)
 	if r.mem, err = unix.Mmap(r.fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("map packet ring: %w", err)
 	}
-	everything := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	if err = unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: everything, Ifindex: ifindex}); err != nil {
-		return nil, fmt.Errorf("bind packet socket: %w", err)
+	if err = r.bind(ifindex); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// bind lets packets in: of all interfaces when ifindex is 0.
+func (r *ring) bind(ifindex int) error {
+	everything := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
+	if err := unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: everything, Ifindex: ifindex}); err != nil {
+		return fmt.Errorf("bind packet socket: %w", err)
+	}
+	return nil
 }
 
 // attach sets the socket's filter, in place of one it has.
@@ -86,22 +94,44 @@ func (r *ring) attach(program filterProgram) error {
 // closed accepts nothing.
 func closed() filterProgram { return filterProgram{{Op: 0x06}} } // ret #0
 
-// read hands full blocks to fn until ctx ends or the deadline (zero: none) is
-// over; then it lets nothing more in and reads what is left. An error of fn
-// ends it at once.
-func (r *ring) read(ctx context.Context, deadline time.Time, fn func(block []byte) error) (stopped string, err error) {
+// ending is what ends a capture, besides its context.
+type ending struct {
+	deadline time.Time       // zero: none
+	trigger  <-chan struct{} // may be nil
+	after    time.Duration   // from the trigger to the end
+	why      string
+	fired    time.Time // when the trigger was seen here
+}
+
+// check looks at the trigger; over when the time has come.
+func (e *ending) check(r *ring, now time.Time) (over bool) {
+	select {
+	case <-e.trigger:
+		r.calm()
+		e.trigger, e.why, e.fired, e.deadline = nil, stoppedTriggered, now, now.Add(e.after)
+	default:
+	}
+	return !e.deadline.IsZero() && !now.Before(e.deadline)
+}
+
+// wait is how long to wait for packets.
+func (e *ending) wait(now time.Time) time.Duration {
+	if e.deadline.IsZero() {
+		return time.Second
+	}
+	return min(time.Second, e.deadline.Sub(now))
+}
+
+// read hands full blocks to fn until ctx or e ends it; then it lets nothing
+// more in and reads what is left. An error of fn ends it at once.
+func (r *ring) read(ctx context.Context, e *ending, fn func(block []byte) error) (stopped string, err error) {
 	defer func() {
 		if e := r.count(); err == nil {
 			err = e
 		}
 	}()
-	interrupted := make(chan struct{})
-	unhook := context.AfterFunc(ctx, func() { r.interrupt(); close(interrupted) })
-	defer func() {
-		if !unhook() {
-			<-interrupted // it must not write to a file descriptor that is somebody else's by then
-		}
-	}()
+	defer r.interrupts(ctx.Done())()
+	defer r.interrupts(e.trigger)()
 	lastCount := time.Now()
 	for {
 		taken, err := r.take(fn)
@@ -118,16 +148,12 @@ func (r *ring) read(ctx context.Context, deadline time.Time, fn func(block []byt
 		switch {
 		case ctx.Err() != nil:
 			return stoppedCanceled, r.drain(fn)
-		case !deadline.IsZero() && !now.Before(deadline):
-			return stoppedDuration, r.drain(fn)
+		case e.check(r, now):
+			return e.why, r.drain(fn)
 		case taken:
 			continue
 		}
-		wait := time.Second
-		if !deadline.IsZero() {
-			wait = min(wait, deadline.Sub(now))
-		}
-		if err := r.wait(wait); err != nil {
+		if err := r.wait(e.wait(now)); err != nil {
 			return "", err
 		}
 	}
@@ -181,7 +207,27 @@ func (r *ring) wait(d time.Duration) error {
 	return nil
 }
 
-func (r *ring) interrupt() { _, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 1}) }
+// interrupts ends a wait when c is closed. What it returns must be called
+// before r is closed: nothing may be written to a file descriptor that is
+// somebody else's by then.
+func (r *ring) interrupts(c <-chan struct{}) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-c:
+			_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 1})
+		case <-done:
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// calm takes interruptions back.
+func (r *ring) calm() {
+	var b [8]byte
+	_, _ = unix.Read(r.wake, b[:])
+}
 
 // count adds up the kernel's counters, which reading sets to zero.
 func (r *ring) count() error {

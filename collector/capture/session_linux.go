@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +24,8 @@ type session struct {
 	ring  *ring
 	ifs   []Interface
 	start time.Time
+	watch []watcher
+	notes []string
 }
 
 // open begins a capture in the namespace of s. The thread that enters the
@@ -97,7 +100,9 @@ func begin(s Spec, program filterProgram) (*session, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	return &session{spec: s, ring: r, ifs: ifs, start: time.Now()}, nil
+	c := &session{spec: s, ring: r, ifs: ifs, start: time.Now()}
+	c.watch, c.notes = watchers(s)
+	return c, nil
 }
 
 func only(ifs []Interface, name string) ([]Interface, error) {
@@ -146,26 +151,59 @@ func interfaces() ([]Interface, error) {
 func (c *session) run(ctx context.Context, w io.Writer) (Stats, error) {
 	defer c.ring.close()
 	out := newFile(c.spec, w, c.ifs, c.ring.interfaceName)
-	if err := out.flush(); err != nil {
+	if c.spec.Ring > 0 {
+		defer out.record().close()
+	} else if err := out.flush(); err != nil {
 		return out.stats, err
 	}
-	var deadline time.Time
-	if c.spec.Duration > 0 {
-		deadline = c.start.Add(c.spec.Duration)
-	}
-	stopped, err := c.ring.read(ctx, deadline, func(block []byte) error {
+	stopWatching := c.watching(ctx)
+	end := c.ending()
+	stopped, err := c.ring.read(ctx, &end, func(block []byte) error {
 		if err := eachFrame(block, out.write); err != nil {
 			return err
 		}
 		return out.flush()
 	})
+	stopWatching()
 	if errors.Is(err, errFull) {
 		stopped, err = stoppedSize, nil
 	}
 	if err != nil {
 		return out.stats, err
 	}
-	out.stats.Stopped, out.stats.Millis = stopped, time.Since(c.start).Milliseconds()
+	out.stats.Stopped, out.stats.Started, out.stats.Millis = stopped, c.start.UTC(), time.Since(c.start).Milliseconds()
 	out.stats.Received, out.stats.Dropped, out.stats.Freezes = c.ring.received, c.ring.dropped, c.ring.freezes
+	out.stats.Notes = c.notes
+	if e, ok := c.spec.Trigger.Event(); ok {
+		out.stats.Trigger, out.stats.fired = &e, end.fired
+	}
+	if c.spec.Ring > 0 {
+		if err := out.replay(w); err != nil {
+			return out.stats, err
+		}
+	}
 	return out.close(time.Now())
+}
+
+// ending is when the capture is over.
+func (c *session) ending() ending {
+	e := ending{trigger: c.spec.Trigger.Fired(), after: c.spec.After, why: stoppedDuration}
+	if len(c.spec.Until) > 0 {
+		e.why = stoppedUntriggered
+	}
+	if c.spec.Duration > 0 {
+		e.deadline = c.start.Add(c.spec.Duration)
+	}
+	return e
+}
+
+// watching looks for triggers until it is stopped.
+func (c *session) watching(ctx context.Context) (stop func()) {
+	if c.spec.Trigger == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { c.notes = append(c.notes, await(ctx, c.watch, c.spec.Trigger, c.spec.Where)...) })
+	return func() { cancel(); watcher.Wait() }
 }

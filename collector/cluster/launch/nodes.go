@@ -30,6 +30,10 @@ const endSlack = 5 * time.Second
 // all plans, one a node, through d: a [Launcher], or a replay. It records one
 // result "node/<name>" for every plan. A d with Prepare and Finish methods
 // like the Launcher's has them called before and after.
+//
+// Nodes that capture are dialed at once, however many they are, and get their
+// plans together, when each is connected or has failed, or after half a minute: so
+// captures begin within a round trip of each other and see the same packets.
 func Nodes(d agent.Dialer, plans []agent.Plan, o NodesOptions) collector.Collector {
 	if o.Parallel <= 0 {
 		o.Parallel = 10
@@ -37,13 +41,20 @@ func Nodes(d agent.Dialer, plans []agent.Plan, o NodesOptions) collector.Collect
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Minute
 	}
-	return &nodes{dialer: d, plans: plans, opts: o}
+	c := &nodes{dialer: d, plans: plans, opts: o}
+	for _, p := range plans {
+		if len(p.Captures) > 0 {
+			c.start.Add(1)
+		}
+	}
+	return c
 }
 
 type nodes struct {
 	dialer agent.Dialer
 	plans  []agent.Plan
 	opts   NodesOptions
+	start  sync.WaitGroup // of the nodes that capture
 }
 
 // Name implements [collector.Collector].
@@ -100,13 +111,17 @@ func (c *nodes) fanOut(ctx context.Context, out *collector.Output) {
 	slots := make(chan struct{}, c.opts.Parallel)
 	for _, plan := range c.plans {
 		wg.Go(func() {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-				out.Record(c.one(ctx, out, plan))
-			case <-ctx.Done():
-				out.Record(collector.Result{Source: "node/" + plan.Node, Status: collector.StatusFailed,
-					Reason: fmt.Sprintf("not started: %v", context.Cause(ctx))})
+			if len(plan.Captures) > 0 {
+				out.Record(c.one(ctx, out, plan, c.together()))
+			} else {
+				select {
+				case slots <- struct{}{}:
+					out.Record(c.one(ctx, out, plan, func(context.Context) {}))
+					<-slots
+				case <-ctx.Done():
+					out.Record(collector.Result{Source: "node/" + plan.Node, Status: collector.StatusFailed,
+						Reason: fmt.Sprintf("not started: %v", context.Cause(ctx))})
+				}
 			}
 			out.Progress(collector.Progress{Phase: "nodes", Done: int(done.Add(1)), Total: len(c.plans), Note: plan.Node})
 		})
@@ -114,8 +129,29 @@ func (c *nodes) fanOut(ctx context.Context, out *collector.Output) {
 	wg.Wait()
 }
 
+// startLimit is how long nodes that capture wait for each other.
+const startLimit = 30 * time.Second
+
+// together returns what a node that captures calls when it is connected or
+// has failed: it waits for the others.
+func (c *nodes) together() func(context.Context) {
+	var once sync.Once
+	return func(ctx context.Context) {
+		once.Do(func() {
+			c.start.Done()
+			all := make(chan struct{})
+			go func() { c.start.Wait(); close(all) }()
+			select {
+			case <-all:
+			case <-ctx.Done():
+			case <-time.After(startLimit):
+			}
+		})
+	}
+}
+
 // one holds the conversation with one node and returns its result.
-func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan) (res collector.Result) {
+func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan, ready func(context.Context)) (res collector.Result) {
 	start := time.Now()
 	res = collector.Result{Source: "node/" + plan.Node}
 	defer func() {
@@ -128,9 +164,13 @@ func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan)
 	defer cancel()
 	conn, err := c.dialer.Dial(ctx, plan.Node)
 	if err != nil {
+		stopped, stop := context.WithCancel(ctx)
+		stop()
+		ready(stopped) // nobody need wait for this one
 		res.Status, res.Reason = collector.StatusOf(err), err.Error()
 		return res
 	}
+	ready(ctx)
 	plan.TimeoutMS = fit(ctx, plan.TimeoutMS)
 	counted := &counter{ReadWriteCloser: conn}
 	end, err := agent.Converse(ctx, counted, plan, out)
