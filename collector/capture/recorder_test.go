@@ -128,7 +128,7 @@ func TestParseUntil(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "never", "counter", "counter TcpExt.X", "counter X.Y +1", "counter TcpExt.X +0", "counter TcpExt.X +a", "counter TcpExt.X < 1",
-		"counter TcpExt +1", "log", "log (", "signal 9", "time noon", "packet", "packet port http"} {
+		"counter TcpExt +1", "log", "log (", "signal 9", "time noon", "packet", "packet port"} {
 		if _, err := ParseUntil(text); err == nil {
 			t.Errorf("%q is a trigger", text)
 		}

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/casefile-io/casefile/collector/capture/filter"
 )
 
 // Kinds of [Until].
@@ -108,9 +106,6 @@ func (u Until) table() string {
 	table, _, _ := strings.Cut(u.counter, ".")
 	return table
 }
-
-// program is that of a packet trigger's filter.
-func (u Until) program() (filterProgram, error) { return filter.CompileAny(u.filter, 1) }
 
 // met says whether a counter that was first and is now fires the trigger.
 func (u Until) met(first, now uint64) bool {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/casefile-io/casefile/collector"
+	"github.com/casefile-io/casefile/collector/capture/filter"
 )
 
 // watchEvery is how often triggers are looked at.
@@ -88,7 +89,7 @@ func (w *watcher) counter() error {
 // packet is a socket with the trigger's filter: the first thing that it gets
 // is the trigger.
 func (w *watcher) packet() error {
-	program, err := w.until.program()
+	program, err := filter.CompileAny(w.until.filter, 1)
 	if err != nil {
 		return err
 	}
