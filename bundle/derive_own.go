@@ -170,8 +170,11 @@ func (d *deriver) copySummary(n node) error {
 		return nil
 	}
 	now := d.o.Redactor.Summary()
-	all := redact.Summary{Policy: now.Policy, Payload: lessPayload(s.Payload, now.Payload), Pack: now.Pack,
+	all := redact.Summary{Policy: now.Policy, Payload: lessPayload(s.Payload, now.Payload), Key: now.Key, Pack: now.Pack,
 		Rules: map[string]int{}, Paths: map[string]map[string]int{}, PathsOmitted: s.PathsOmitted + now.PathsOmitted}
+	if all.Key == "" {
+		all.Key = s.Key
+	}
 	if all.Pack == "" {
 		all.Pack = s.Pack
 	}

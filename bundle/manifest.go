@@ -26,6 +26,7 @@ type Manifest struct {
 	Tree         Tree              `json:"tree"`
 	TreeProof    *Proof            `json:"treeProof,omitempty"` // tree.sigstore.json; absent when unsigned
 	Origin       *Origin           `json:"origin,omitempty"`    // the bundle that this one was made from by leaving out
+	Merged       []Merged          `json:"merged,omitempty"`    // those that it was made from by joining them
 }
 
 // Origin names the signed bundle that a redacted one comes from, by the names
@@ -52,6 +53,7 @@ type Info struct {
 	Completeness *Completeness
 	Recovered    bool
 	Origin       *Origin
+	Merged       []Merged
 	// Provenance, when set, makes the Sigstore bundle of an in-toto statement
 	// whose subject is index.jsonl with the given SHA-256 (of its text, as tar
 	// extracts it).
@@ -120,7 +122,7 @@ const headroom = 4 << 10
 // manifest fills in what info says; it fails before anything of it is written.
 func (i Info) manifest() (*Manifest, error) {
 	m := &Manifest{Format: Format, Producer: i.Producer, Cluster: i.Cluster, Labels: i.Labels, Note: i.Note, Incident: i.Incident,
-		Redaction: i.Redaction, Completeness: i.Completeness, Recovered: i.Recovered, Origin: i.Origin}
+		Redaction: i.Redaction, Completeness: i.Completeness, Recovered: i.Recovered, Origin: i.Origin, Merged: i.Merged}
 	b, err := canonical(m)
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)

@@ -83,6 +83,7 @@ type Redactor struct {
 	pack    string // sha256 of the rules on top of ours
 	scanner *scanner
 	mapper  *pseudonym.Mapper // nil unless strict
+	key     string            // the id of its key
 
 	mu      sync.Mutex
 	rules   map[string]int
@@ -108,8 +109,13 @@ func New(p Policy, o Options) (*Redactor, error) {
 	if err != nil {
 		return nil, err
 	}
+	key := ""
+	if mapper != nil {
+		key = o.Key.ID()
+	}
 	return &Redactor{
 		mapper:  mapper,
+		key:     key,
 		policy:  p,
 		payload: o.Payload,
 		pack:    o.Rules.SHA256(),

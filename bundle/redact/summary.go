@@ -21,6 +21,7 @@ const maxSummaryPaths = 20_000
 type Summary struct {
 	Policy       string                    `json:"policy"`
 	Payload      string                    `json:"payload"`
+	Key          string                    `json:"key,omitempty"`      // which key the pseudonyms of strict hang on: its [pseudonym.Key.ID]
 	Pack         string                    `json:"rulePack,omitempty"` // sha256, in hex, of the rules that came on top of ours
 	Rules        map[string]int            `json:"rules"`
 	Paths        map[string]map[string]int `json:"paths,omitempty"`        // only paths with redactions
@@ -32,7 +33,7 @@ func (r *Redactor) Summary() Summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Summary{
-		Policy: string(r.policy), Payload: r.payload, Pack: r.pack, Rules: maps.Clone(r.rules),
+		Policy: string(r.policy), Payload: r.payload, Key: r.key, Pack: r.pack, Rules: maps.Clone(r.rules),
 		Paths: make(map[string]map[string]int, len(r.paths)), PathsOmitted: r.omitted,
 	}
 	for path, rules := range r.paths {
@@ -119,6 +120,9 @@ func (o *ownSummary) next(out []byte) ([]byte, error) {
 	}
 	if sum, err := hex.DecodeString(s.Pack); err != nil || len(sum) != 0 && len(sum) != sha256.Size {
 		return out, failf("not a summary of redactions: rule pack %.80q", s.Pack)
+	}
+	if id, err := hex.DecodeString(s.Key); err != nil || len(id) != 0 && len(id) != 8 {
+		return out, failf("not a summary of redactions: key %.80q", s.Key)
 	}
 	for _, rules := range append(slices.Collect(maps.Values(s.Paths)), s.Rules) {
 		for rule := range rules {

@@ -29,6 +29,7 @@ type provenance struct {
 	Sources   map[string]map[string]int `json:"sources"` // number of results by kind of source and status
 	Denied    []deniedThing             `json:"denied,omitempty"`
 	Omitted   int                       `json:"deniedOmitted,omitempty"`
+	Merged    []mergedMaterial          `json:"merged,omitempty"` // the bundles that this one was merged of
 }
 
 // binary is the program that ran.

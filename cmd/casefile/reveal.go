@@ -100,7 +100,7 @@ func revealerFrom(c *cli.Context) (*revealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) > 1 || !keys[keyID(key)] {
+	if len(keys) > 1 || !keys[key.ID()] {
 		return nil, errors.New("this key of the pseudonyms is not the one that the maps were made with: give that one with --redact-key FILE, or --addresses=false for the names alone")
 	}
 	if r.mapper, err = pseudonym.New(key, nil); err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +12,6 @@ import (
 
 	"github.com/casefile-io/casefile/bundle/encrypt"
 	"github.com/casefile-io/casefile/bundle/redact"
-	"github.com/casefile-io/casefile/bundle/redact/pseudonym"
 )
 
 // revealMap is what a *.reveal.age file holds: which value each pseudonym of a
@@ -32,12 +29,6 @@ const (
 	maxReveal      = 1_000_000 // pseudonyms
 	maxRevealBytes = 256 << 20 // of the JSON
 )
-
-// keyID tells keys apart without giving anything of them away.
-func keyID(key pseudonym.Key) string {
-	sum := sha256.Sum256(append([]byte("casefile redaction key id\x00"), key[:]...))
-	return hex.EncodeToString(sum[:8])
-}
 
 // createReveal opens the file of the map, beside the bundle, before anything is
 // collected. Standard redaction has none.
@@ -67,7 +58,7 @@ func (s *strictness) writeReveal(out *output, r *redact.Redactor, top string) er
 	if s == nil {
 		return nil
 	}
-	m := revealMap{Schema: revealSchema, Top: top, KeyID: keyID(s.key), Pseudonyms: r.Pseudonyms()}
+	m := revealMap{Schema: revealSchema, Top: top, KeyID: s.key.ID(), Pseudonyms: r.Pseudonyms()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m.Pseudonyms == nil {

@@ -26,6 +26,7 @@ type verdict struct {
 	Provenance *provenance       `json:"provenance,omitempty"`
 	Approvals  []approvalVerdict `json:"approvals,omitempty"`
 	Origin     *originVerdict    `json:"origin,omitempty"`
+	Merged     []mergedVerdict   `json:"merged,omitempty"`
 }
 
 // party is somebody who signed something.
@@ -80,6 +81,9 @@ func (v *verdict) read(c *cli.Context, b *opened) error {
 	if v.Origin, err = originOf(b, keys, who); err != nil {
 		return err
 	}
+	if v.Merged, err = mergedOf(b, keys, who); err != nil {
+		return err
+	}
 	st, err := b.ProvenanceStatement(keys)
 	if err != nil && (b.verified || !errors.Is(err, bundle.ErrUnknownSigner)) {
 		return err
@@ -125,6 +129,9 @@ func sayer(w io.Writer) func(key, format string, a ...any) {
 func (v *verdict) printAbout(w io.Writer) {
 	m, say := v.Manifest, sayer(w)
 	v.Origin.print(w)
+	for _, part := range v.Merged {
+		say("merged", "%s", part)
+	}
 	say("made", "%s by %s", stamp(m.Created), m.Producer)
 	if m.Recovered {
 		say("recovered", "sealed anew after a crash; what is missing is in collection/results.ndjson")
