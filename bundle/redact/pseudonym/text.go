@@ -62,6 +62,7 @@ type scan struct {
 	back bool
 	tally
 
+	spaceEnd int // where the last namespace ended
 	chunkEnd int // of letters, digits, dots and dashes from here on, looked at before
 	mailEnd  int // of what could be the local part of a mail address
 }
@@ -193,10 +194,11 @@ func (s *scan) name(e *entry, i, j, end int) int {
 			return end
 		}
 	}
+	paired := s.paired(e, i, end)
 	switch {
 	case e.mark&keepMark != 0:
 		return end
-	case e.mark&ordinaryMark != 0:
+	case e.mark&ordinaryMark != 0 && !paired:
 		n := s.generatedAt(end)
 		if n == 0 {
 			s.ambiguous++
@@ -206,6 +208,20 @@ func (s *scan) name(e *entry, i, j, end int) int {
 	s.names++
 	s.m.use(e)
 	return s.set(append(s.put(i), e.as...), end)
+}
+
+// paired says whether src[i:end] is half of NAMESPACE/NAME, as Kubernetes writes
+// it into comments of rules and into logs. There it is a name, however
+// ordinary the word. What goes on to the left is a path.
+func (s *scan) paired(e *entry, i, end int) bool {
+	if i > 0 && s.spaceEnd == i-1 && s.src[i-1] == '/' {
+		return true
+	}
+	if e.kind != KindNamespace && e.mark&keepMark == 0 || i > 0 && s.src[i-1] == '/' {
+		return false
+	}
+	s.spaceEnd = end
+	return end+1 < len(s.src) && s.src[end] == '/' && s.known(end+1)
 }
 
 // generatedAt says how long the rest of a generated name at src[i:] is, whose
