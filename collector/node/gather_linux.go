@@ -131,6 +131,7 @@ func (g *gatherer) inNamespace(ctx context.Context, ns Netns, prefix string, aga
 	g.tables(ctx, ns, prefix+"net/", again)
 	g.netfilter(ctx, prefix+"net/", ns.Host, again)
 	g.sockets(ctx, prefix+"net/")
+	g.conntrack(ctx, prefix+"net/", again)
 	if ns.Host {
 		g.hostSample(ctx, prefix, again)
 	}

@@ -34,7 +34,7 @@ func filled(v reflect.Value, n *int) {
 
 // The rows written by hand are those that their tags describe.
 func TestAppendedRowsAreTheirTags(t *testing.T) {
-	for _, row := range []interface{ appendJSON([]byte) []byte }{&socketRow{}, &unixRow{}} {
+	for _, row := range []interface{ appendJSON([]byte) []byte }{&socketRow{}, &unixRow{}, &ctRow{}} {
 		for _, full := range []bool{false, true} {
 			if n := 0; full {
 				filled(reflect.ValueOf(row).Elem(), &n)
