@@ -116,10 +116,9 @@ func (t test) emit(a *assembler, yes, no label) {
 // the end: every jump then knows its distance, and a conditional one that
 // cannot reach (eight bits) gets an unconditional one to step on.
 func assemble(n node, snaplen uint32) []bpf.Instruction {
-	n, _ = simplify(n)
 	a := &assembler{}
 	yes, no := a.label(), a.label()
-	n.emit(a, yes, no)
+	simplify(n).emit(a, yes, no)
 	a.bind(yes)
 	a.ops = append(a.ops, op{code: []bpf.Instruction{bpf.RetConstant{Val: snaplen}}})
 	a.bind(no)

@@ -124,7 +124,7 @@ func (g geneve) lower(s *scope) node {
 	s.typ = place{varies: true, slot: typ}
 	s.start = place{varies: true, slot: start}
 	s.data = place{varies: true, slot: data}
-	s.net, s.osi = 0, 3
+	s.net = 0
 	return n
 }
 

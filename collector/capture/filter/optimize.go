@@ -6,51 +6,48 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// simplify takes out what is constant; stores says that n changes scratch
-// memory, which must then happen even if the outcome of n is known.
-func simplify(n node) (out node, stores bool) {
+// simplify takes out what is constant. What comes before the deciding member
+// of a list stays: it may reject a packet that is too short, or divide by zero.
+func simplify(n node) node {
 	switch n := n.(type) {
-	case run:
-		return n, true
 	case not:
-		of, stores := simplify(n.of)
+		of := simplify(n.of)
 		if c, ok := of.(constant); ok {
-			return !c, stores
+			return !c
 		}
-		return not{of}, stores
+		return not{of}
 	case all:
-		ns, end, stores := simplifyList(n, false)
-		if len(ns) == 0 {
-			return constant(!end), stores
+		if ns := simplifyList(n, false); len(ns) > 1 {
+			return all(ns)
+		} else if len(ns) == 1 {
+			return ns[0]
 		}
-		return all(ns), stores
+		return constant(true)
 	case either:
-		ns, end, stores := simplifyList(n, true)
-		if len(ns) == 0 {
-			return constant(end), stores
+		if ns := simplifyList(n, true); len(ns) > 1 {
+			return either(ns)
+		} else if len(ns) == 1 {
+			return ns[0]
 		}
-		return either(ns), stores
+		return constant(false)
 	}
-	return n, false
+	return n
 }
 
 // simplifyList drops the members that do not matter, and all behind one that
-// equals absorbing, which decides; with nothing stored before, that is all.
-func simplifyList(list []node, absorbing constant) (out []node, end constant, stores bool) {
+// equals absorbing, which decides.
+func simplifyList(list []node, absorbing constant) (out []node) {
 	for _, m := range list {
-		m, s := simplify(m)
-		stores = stores || s
+		m := simplify(m)
 		c, fixed := m.(constant)
-		switch {
-		case fixed && c == absorbing && !stores:
-			return nil, true, false
-		case fixed && c == absorbing:
-			return append(out, m), true, true
-		case !fixed:
+		if !fixed || c == absorbing {
 			out = append(out, m)
 		}
+		if fixed && c == absorbing {
+			break
+		}
 	}
-	return out, false, stores
+	return out
 }
 
 // held is what the registers are known to hold: the result of this code.

@@ -29,6 +29,9 @@ func TestRandomExpressions(t *testing.T) {
 		if g.IntN(3) == 0 {
 			f = form{Ethernet, false}
 		}
+		if muddled(f, e) {
+			continue
+		}
 		text, err := tcpdump(f, e)
 		_, ours := f.compile(e)
 		switch {
@@ -45,6 +48,19 @@ func TestRandomExpressions(t *testing.T) {
 	if compared < 250 {
 		t.Errorf("only %d programs were compared", compared)
 	}
+}
+
+// muddled are expressions in which tcpdump looks at something else than the
+// text says. Right of geneve, for packets that are in no tunnel, and of vlan in
+// a live capture, it adds to offsets what arithmetic left in scratch memory.
+// Right of pppoes and geneve, its tests for the direction and the interface
+// read other metadata, further on by the length of the headers.
+func muddled(f form, e string) bool {
+	arithmetic := func(s string) bool { return strings.Contains(s, "[") || strings.Contains(s, "len") }
+	left, right, tunnel := strings.Cut(e, "geneve")
+	_, session, ppp := strings.Cut(e, "pppoes")
+	tag, _, vlan := strings.Cut(e, "vlan")
+	return tunnel && (arithmetic(left) || aboutMetadata(right)) || ppp && aboutMetadata(session) || f.live && vlan && arithmetic(tag)
 }
 
 // excused are refusals that are one side's own.
