@@ -20,7 +20,7 @@ var (
 // that the other need not share.
 func TestRandomExpressions(t *testing.T) {
 	needTcpdump(t)
-	g := exprGenerator{rand.New(rand.NewPCG(*seed, 7))}
+	g := newExprGenerator(*seed)
 	pkts := map[Link][][]byte{Ethernet: packets(Ethernet, 2000, false), RawIP: packets(RawIP, 1000, false)}
 	compared, until := 0, time.Now().Add(*long)
 	for n := 0; n < 400 || time.Now().Before(until); n++ {
@@ -74,6 +74,10 @@ func excused(msg string) bool {
 }
 
 type exprGenerator struct{ *rand.Rand }
+
+func newExprGenerator(seed uint64) exprGenerator {
+	return exprGenerator{rand.New(rand.NewPCG(seed, 7))}
+}
 
 func (g exprGenerator) one(of ...string) string { return of[g.IntN(len(of))] }
 
