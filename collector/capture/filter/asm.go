@@ -8,7 +8,9 @@ import (
 
 // node is a condition on a packet, ready to be laid out as instructions.
 type node interface {
-	emit(a *assembler, yes, no label)
+	// emit adds what tests the condition and goes to one of two blocks that
+	// are there already; it returns where to begin.
+	emit(p *program, yes, no int) int
 }
 
 type (
@@ -54,120 +56,108 @@ func load(off uint32, size int) []bpf.Instruction {
 
 func and(mask uint32) bpf.Instruction { return bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: mask} }
 
-// label names a place in the program. All jumps go forward.
-type label int
-
-// op is a step whose jumps still name labels.
-type op struct {
+// block is code, then a test or a jump, or a return in the code. Blocks are
+// made from the last to the first: all jumps go to lower numbers.
+type block struct {
 	code    []bpf.Instruction
-	test    *test // after the code; nil: none
-	jump    bool
-	yes, no label // a jump without a test takes yes
-	bind    label
+	test    *test
+	yes, no int // where to go; without a test, yes
 }
 
-type assembler struct {
-	ops    []op
-	labels int
+type program struct{ blocks []block }
+
+const (
+	reject = iota
+	accept
+)
+
+func (p *program) add(b block) int {
+	p.blocks = append(p.blocks, b)
+	return len(p.blocks) - 1
 }
 
-const noLabel label = 0
-
-func (a *assembler) label() label { a.labels++; return label(a.labels) }
-
-func (a *assembler) bind(l label) { a.ops = append(a.ops, op{bind: l}) }
-
-func (c constant) emit(a *assembler, yes, no label) {
+func (c constant) emit(_ *program, yes, no int) int {
 	if c {
-		no = yes
+		return yes
 	}
-	a.ops = append(a.ops, op{jump: true, yes: no})
+	return no
 }
 
-func (n not) emit(a *assembler, yes, no label) { n.of.emit(a, no, yes) }
+func (n not) emit(p *program, yes, no int) int { return n.of.emit(p, no, yes) }
 
-func (ns all) emit(a *assembler, yes, no label) {
-	for _, n := range ns[:len(ns)-1] {
-		next := a.label()
-		n.emit(a, next, no)
-		a.bind(next)
+func (ns all) emit(p *program, yes, no int) int {
+	for _, n := range slices.Backward(ns) {
+		yes = n.emit(p, yes, no)
 	}
-	ns[len(ns)-1].emit(a, yes, no)
+	return yes
 }
 
-func (ns either) emit(a *assembler, yes, no label) {
-	for _, n := range ns[:len(ns)-1] {
-		next := a.label()
-		n.emit(a, yes, next)
-		a.bind(next)
+func (ns either) emit(p *program, yes, no int) int {
+	for _, n := range slices.Backward(ns) {
+		no = n.emit(p, yes, no)
 	}
-	ns[len(ns)-1].emit(a, yes, no)
+	return no
 }
 
-func (r run) emit(a *assembler, yes, _ label) {
-	a.ops = append(a.ops, op{code: r}, op{jump: true, yes: yes})
+func (r run) emit(p *program, yes, _ int) int { return p.add(block{code: r, yes: yes}) }
+
+func (t test) emit(p *program, yes, no int) int {
+	return p.add(block{code: t.code, test: &t, yes: yes, no: no})
 }
 
-func (t test) emit(a *assembler, yes, no label) {
-	a.ops = append(a.ops, op{code: t.code, test: &t, jump: true, yes: yes, no: no})
-}
-
-// assemble lays out n as a program that returns snaplen or 0. It works from
-// the end: every jump then knows its distance, and a conditional one that
-// cannot reach (eight bits) gets an unconditional one to step on.
+// assemble lays out n as a program that returns snaplen or 0.
 func assemble(n node, snaplen uint32) []bpf.Instruction {
-	a := &assembler{}
-	yes, no := a.label(), a.label()
-	simplify(n).emit(a, yes, no)
-	a.bind(yes)
-	a.ops = append(a.ops, op{code: []bpf.Instruction{bpf.RetConstant{Val: snaplen}}})
-	a.bind(no)
-	a.ops = append(a.ops, op{code: []bpf.Instruction{bpf.RetConstant{}}})
-
-	ops := shareLoads(a.ops, a.labels)
-	l := layout{place: make([]int, a.labels+1)}
-	for i := len(ops) - 1; i >= 0; i-- {
-		l.add(ops[i])
-	}
-	slices.Reverse(l.reversed)
-	return clearScratch(l.reversed)
+	p := &program{}
+	p.add(block{code: []bpf.Instruction{bpf.RetConstant{}}})
+	p.add(block{code: []bpf.Instruction{bpf.RetConstant{Val: snaplen}}})
+	entry := n.emit(p, accept, reject)
+	p.thread(entry)
+	return clearScratch(p.layout(p.shareLoads(entry)))
 }
 
-type layout struct {
-	reversed []bpf.Instruction
-	place    []int // label → instructions from its place to the end
-}
-
-func (l *layout) add(o op) {
-	switch {
-	case o.bind != noLabel:
-		l.place[o.bind] = len(l.reversed)
-	case o.test != nil:
-		l.branch(o)
-	case o.jump:
-		if n := l.skip(o.yes); n > 0 {
-			l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(n)})
+// layout works from the end: every jump then knows its distance, and a
+// conditional one that cannot reach (eight bits) gets an unconditional one to
+// step on.
+func (p *program) layout(reached []bool) []bpf.Instruction {
+	var reversed []bpf.Instruction
+	place := make([]int, len(p.blocks)) // instructions from a block's begin to the end
+	jump := func(to int) {
+		if n := len(reversed) - place[to]; n > 0 {
+			reversed = append(reversed, bpf.Jump{Skip: uint32(n)})
 		}
 	}
-	for _, in := range slices.Backward(o.code) {
-		l.reversed = append(l.reversed, in)
+	for i, b := range p.blocks {
+		if !reached[i] {
+			continue
+		}
+		switch {
+		case b.test != nil:
+			const reach = 255
+			yes, no := len(reversed)-place[b.yes], len(reversed)-place[b.no]
+			if no >= reach { // less the jump of the other side
+				jump(b.no)
+				yes, no = yes+1, 0
+			}
+			if yes > reach {
+				jump(b.yes)
+				yes, no = 0, no+1
+			}
+			reversed = append(reversed, b.test.jump(yes, no))
+		case i > accept:
+			jump(b.yes)
+		}
+		for _, in := range slices.Backward(b.code) {
+			reversed = append(reversed, in)
+		}
+		place[i] = len(reversed)
 	}
+	slices.Reverse(reversed)
+	return reversed
 }
 
-// skip is the distance from an instruction added now to the label.
-func (l *layout) skip(to label) int { return len(l.reversed) - l.place[to] }
-
-func (l *layout) branch(o op) {
-	const reach = 255
-	yes, no := l.skip(o.yes), l.skip(o.no)
-	if yes > reach-2 || no > reach-2 {
-		l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(l.skip(o.no))})
-		l.reversed = append(l.reversed, bpf.Jump{Skip: uint32(l.skip(o.yes))})
-		yes, no = 0, 1
+func (t *test) jump(yes, no int) bpf.Instruction {
+	if t.x {
+		return bpf.JumpIfX{Cond: t.cond, SkipTrue: uint8(yes), SkipFalse: uint8(no)}
 	}
-	if o.test.x {
-		l.reversed = append(l.reversed, bpf.JumpIfX{Cond: o.test.cond, SkipTrue: uint8(yes), SkipFalse: uint8(no)})
-	} else {
-		l.reversed = append(l.reversed, bpf.JumpIf{Cond: o.test.cond, Val: o.test.val, SkipTrue: uint8(yes), SkipFalse: uint8(no)})
-	}
+	return bpf.JumpIf{Cond: t.cond, Val: t.val, SkipTrue: uint8(yes), SkipFalse: uint8(no)}
 }

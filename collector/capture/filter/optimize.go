@@ -1,53 +1,104 @@
 package filter
 
 import (
+	"fmt"
 	"slices"
 
 	"golang.org/x/net/bpf"
 )
 
-// simplify takes out what is constant. What comes before the deciding member
-// of a list stays: it may reject a packet that is too short, or divide by zero.
-func simplify(n node) node {
-	switch n := n.(type) {
-	case not:
-		of := simplify(n.of)
-		if c, ok := of.(constant); ok {
-			return !c
-		}
-		return not{of}
-	case all:
-		if ns := simplifyList(n, false); len(ns) > 1 {
-			return all(ns)
-		} else if len(ns) == 1 {
-			return ns[0]
-		}
-		return constant(true)
-	case either:
-		if ns := simplifyList(n, true); len(ns) > 1 {
-			return either(ns)
-		} else if len(ns) == 1 {
-			return ns[0]
-		}
-		return constant(false)
-	}
-	return n
+// fact is the outcome of a test that was made on the way to a block.
+type fact struct {
+	code    int // a number for the code before the test
+	cond    bpf.JumpTest
+	val     uint32
+	x       bool
+	outcome bool
 }
 
-// simplifyList drops the members that do not matter, and all behind one that
-// equals absorbing, which decides.
-func simplifyList(list []node, absorbing constant) (out []node) {
-	for _, m := range list {
-		m := simplify(m)
-		c, fixed := m.(constant)
-		if !fixed || c == absorbing {
-			out = append(out, m)
+// maxFacts bounds the work; the oldest are forgotten first.
+const maxFacts = 32
+
+// thread sends jumps past tests whose outcome is known on that way. A test is
+// known if the same code ran before, so what it loads is there.
+func (p *program) thread(entry int) {
+	codes := map[string]int{}
+	number := func(b *block) int {
+		if b.test == nil || !pure(b.code) {
+			return 0
 		}
-		if fixed && c == absorbing {
-			break
+		key := fmt.Sprintf("%#v", b.code)
+		if codes[key] == 0 {
+			codes[key] = len(codes) + 1
+		}
+		return codes[key]
+	}
+	code := make([]int, len(p.blocks))
+	for i := range p.blocks {
+		code[i] = number(&p.blocks[i])
+	}
+	known := make([][]fact, len(p.blocks))
+	reached := make([]bool, len(p.blocks))
+	follow := func(to int, facts []fact) int {
+		for code[to] != 0 {
+			outcome, sure := decide(facts, code[to], p.blocks[to].test)
+			if !sure {
+				break
+			}
+			if outcome {
+				to = p.blocks[to].yes
+			} else {
+				to = p.blocks[to].no
+			}
+		}
+		if reached[to] {
+			facts = slices.DeleteFunc(slices.Clone(known[to]), func(f fact) bool { return !slices.Contains(facts, f) })
+		}
+		reached[to], known[to] = true, facts
+		return to
+	}
+	follow(entry, nil)
+	for i := entry; i > accept; i-- {
+		b := &p.blocks[i]
+		switch {
+		case !reached[i]:
+		case b.test == nil:
+			b.yes = follow(b.yes, known[i])
+		default:
+			b.yes = follow(b.yes, learn(known[i], fact{code[i], b.test.cond, b.test.val, b.test.x, true}))
+			b.no = follow(b.no, learn(known[i], fact{code[i], b.test.cond, b.test.val, b.test.x, false}))
 		}
 	}
-	return out
+}
+
+func learn(facts []fact, f fact) []fact {
+	if f.code == 0 {
+		return facts
+	}
+	return append(slices.Clone(facts[max(0, len(facts)-maxFacts+1):]), f)
+}
+
+// decide draws on a test with the same outcome, or on a known value.
+func decide(facts []fact, code int, t *test) (outcome, sure bool) {
+	for _, f := range slices.Backward(facts) {
+		switch {
+		case f.code != code:
+		case f.cond == t.cond && f.val == t.val && f.x == t.x:
+			return f.outcome, true
+		case f.cond == bpf.JumpEqual && f.outcome && !f.x && !t.x:
+			switch t.cond {
+			case bpf.JumpEqual:
+				return f.val == t.val, true
+			case bpf.JumpGreaterThan:
+				return f.val > t.val, true
+			case bpf.JumpGreaterOrEqual:
+				return f.val >= t.val, true
+			case bpf.JumpBitsSet:
+				return f.val&t.val != 0, true
+			}
+		}
+	}
+	return false, false
 }
 
 // held is what the registers are known to hold: the result of this code.
@@ -56,50 +107,41 @@ type held struct {
 	x bpf.Instruction
 }
 
-// shareLoads leaves out loads of what a register holds already, on every path,
-// and steps that no path leads to. All jumps go forward, so one pass sees
-// every way to a label before the label.
-func shareLoads(ops []op, labels int) []op {
-	at := make([]*held, labels+1)
-	join := func(to label, h held) {
-		if old := at[to]; old == nil {
-			at[to] = &h
-		} else {
-			if !slices.Equal(old.a, h.a) {
-				old.a = nil
-			}
-			if old.x != h.x {
-				old.x = nil
-			}
+// shareLoads leaves out loads of what a register holds already, on every way,
+// and says which blocks a way leads to. All ways to a block begin at higher
+// numbers, so one pass sees them before the block.
+func (p *program) shareLoads(entry int) (reached []bool) {
+	at := make([]held, len(p.blocks))
+	reached = make([]bool, len(p.blocks))
+	join := func(to int, h held) {
+		old := at[to]
+		switch {
+		case !reached[to]:
+			old = h
+		case !slices.Equal(old.a, h.a):
+			old.a = nil
 		}
+		if old.x != h.x {
+			old.x = nil
+		}
+		at[to], reached[to] = old, true
 	}
-	now, reached := held{}, true
-	out := ops[:0]
-	for _, o := range ops {
-		if o.bind != noLabel {
-			if reached {
-				join(o.bind, now)
-			}
-			if reached = at[o.bind] != nil; reached {
-				now = *at[o.bind]
-			}
-			out = append(out, o)
+	join(entry, held{})
+	for i := entry; i >= 0; i-- {
+		if !reached[i] {
 			continue
 		}
-		if !reached {
-			continue
+		b := &p.blocks[i]
+		var after held
+		b.code, after = at[i].without(b.code)
+		if i > accept {
+			join(b.yes, after)
 		}
-		o.code, now = now.without(o.code)
-		out = append(out, o)
-		if o.jump {
-			join(o.yes, now)
-			if o.test != nil {
-				join(o.no, now)
-			}
-			reached = false
+		if b.test != nil {
+			join(b.no, after)
 		}
 	}
-	return out
+	return reached
 }
 
 // without returns what is left to do of code, and what is held after it.
@@ -121,8 +163,6 @@ func (h held) without(code []bpf.Instruction) ([]bpf.Instruction, held) {
 			if in.Dst == bpf.RegX {
 				after.x = nil
 			}
-		case bpf.RetConstant:
-			return code, held{}
 		}
 	}
 	if _, ok := code[0].(bpf.LoadMemShift); ok && h.x == code[0] {
