@@ -43,7 +43,11 @@ func testCollect(t *testing.T, k *kit) {
 
 func assertWholeNodes(t *testing.T, k *kit, file, key string) {
 	t.Helper()
-	listing, _ := k.run(t, time.Minute, 0, "bundle", "ls", file, "--key", key)
+	how := []string{"--key", key}
+	if key == "" {
+		how = []string{"--unverified"}
+	}
+	listing, _ := k.run(t, time.Minute, 0, append([]string{"bundle", "ls", file}, how...)...)
 	var pods struct {
 		Items []struct {
 			Metadata struct{ UID, Name string }
@@ -57,7 +61,7 @@ func assertWholeNodes(t *testing.T, k *kit, file, key string) {
 		t.Fatal(err)
 	}
 	for _, node := range []string{"cf-n1", "cf-n2", "cf-n3"} {
-		info, _ := k.run(t, time.Minute, 0, "bundle", "cat", file, "nodes/"+node+"/node.json", "--key", key)
+		info, _ := k.run(t, time.Minute, 0, append([]string{"bundle", "cat", file, "nodes/" + node + "/node.json"}, how...)...)
 		var n struct {
 			Netns []struct {
 				Inode  uint64

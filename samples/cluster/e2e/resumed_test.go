@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testResumed collects from a node whose own way to everybody else is broken,
+// or breaks meanwhile: it gets all that the others' bundles have.
+func testResumed(t *testing.T, k *kit) {
+	for _, c := range []struct {
+		name    string
+		after   time.Duration // of the fault; 0 is before anything is started
+		fault   string
+		resumes bool // it cuts what runs for sure
+	}{
+		{name: "eth0 loses a fifth", fault: "faults/eth0-loss-20.sh"},
+		{name: "eth0 gets too small", fault: "faults/eth0-mtu.sh", after: 6 * time.Second, resumes: true},
+		{name: "the kubelet starts again", fault: "faults/kubelet-killed.sh", after: 6 * time.Second, resumes: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			defer k.script(t, 2*time.Minute, c.fault, "undo")
+			if c.after == 0 {
+				k.script(t, time.Minute, c.fault, "inject")
+			} else {
+				time.AfterFunc(c.after, func() { k.script(t, time.Minute, c.fault, "inject") })
+			}
+			file := filepath.Join(t.TempDir(), "b.tar.zst")
+			began := time.Now()
+			log := k.collectAnyway(t, 5*time.Minute, "--sample-interval", "8s", "-o", file)
+			t.Logf("%s: resumed %d times", time.Since(began).Round(time.Second), strings.Count(log, "the stream goes on"))
+			if c.resumes && !strings.Contains(log, "node cf-n2: the stream goes on at byte") {
+				t.Errorf("it does not say that a stream was resumed:\n%s", log)
+			}
+			k.run(t, time.Minute, 0, "verify", file, "--unverified")
+			for node, r := range k.nodeResults(t, file) {
+				if r.Status != "ok" {
+					t.Errorf("%s: %s %s\n%s", node, r.Status, r.Reason, log)
+				}
+			}
+			assertWholeNodes(t, k, file, "")
+			assertNothingLeft(t, k)
+		})
+	}
+}
+
+// collectAnyway collects, which may be partial, and returns what it said.
+func (k *kit) collectAnyway(t *testing.T, limit time.Duration, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var log bytes.Buffer
+	cmd := k.command(ctx, t, append([]string{"collect", "--no-sign", "--yes"}, args...)...)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 4) {
+		t.Fatalf("collect: %v\n%s", err, log.String())
+	}
+	return log.String()
+}
+
+type result struct{ Source, Path, Status, Reason string }
+
+// nodeResults are what a bundle says of each node as a whole.
+func (k *kit) nodeResults(t *testing.T, file string) map[string]result {
+	t.Helper()
+	out, _ := k.run(t, time.Minute, 0, "bundle", "cat", file, "collection/results.ndjson", "--unverified")
+	nodes := map[string]result{}
+	for line := range strings.Lines(out) {
+		var r result
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(r.Source, "node/") && r.Path == "" {
+			if _, known := nodes[r.Source]; !known || r.Status != "ok" {
+				nodes[r.Source] = r
+			}
+		}
+	}
+	if len(nodes) < 3 {
+		t.Fatalf("results of %d nodes: %v", len(nodes), nodes)
+	}
+	return nodes
+}
