@@ -51,7 +51,7 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	}
 	pods := nodePods(plan.Pods)
 	collectors := []collector.Collector{node.New(node.Options{Node: plan.Node, Pods: pods, Samples: plan.Samples,
-		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess,
+		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess, Root: machineRoot(plan),
 		Since: time.Duration(plan.SinceMS) * time.Millisecond, Profile: plan.Profile})}
 	if plan.EBPFMS > 0 {
 		collectors = append(collectors, ebpf.New(ebpf.Options{Node: plan.Node, Window: time.Duration(plan.EBPFMS) * time.Millisecond}))
@@ -66,6 +66,17 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	end := agent.End{Redaction: redactor.Counts()}
 	end.SetPseudonyms(redactor.Pseudonyms())
 	return end, err
+}
+
+// noRoot is where a guest looks for the machine's files: the root of process 1
+// would be that of some container.
+const noRoot = "/casefile-sees-no-files-of-the-machine"
+
+func machineRoot(plan agent.Plan) string {
+	if plan.Guest {
+		return noRoot
+	}
+	return ""
 }
 
 // redactorOf makes the redactor that the plan asks for. Under strict it has the

@@ -13,6 +13,7 @@ import (
 	"github.com/casefile-io/casefile/bundle/redact"
 	"github.com/casefile-io/casefile/collector/capture"
 	"github.com/casefile-io/casefile/collector/cluster"
+	"github.com/casefile-io/casefile/collector/cluster/launch"
 	"github.com/casefile-io/casefile/collector/node/ebpf"
 	"github.com/casefile-io/casefile/collector/probe"
 )
@@ -74,6 +75,7 @@ func collectFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "stop collecting after `DURATION` and seal what there is"},
 		&cli.StringFlag{Name: "agent-image", Usage: "`IMAGE` of the node agent"},
 		&cli.StringFlag{Name: "agent-namespace", Value: "kube-system", Usage: "`NAMESPACE` for the agents' Jobs"},
+		&cli.StringFlag{Name: "agent-via", Value: launch.ViaAuto, Usage: "how agents get onto nodes, as `WAY`: job, pod, auto (Jobs, or pods where those are forbidden), or debug (a debug container in a running pod; sees less)"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before Jobs are made on nodes"},
 		rulesFlag(),
 		&cli.StringFlag{Name: "record-streams", Hidden: true, Usage: "also keep each node's raw stream in `DIR` (how samples are made)"},

@@ -81,6 +81,7 @@ type Plan struct {
 	Probes      []Probe   `json:"probes,omitempty"`
 	EBPFMS      int64     `json:"ebpfMillis,omitempty"`  // how long to watch kernel events; 0 is not at all
 	HostProcess bool      `json:"hostProcess,omitempty"` // --host: this machine, no Kubernetes
+	Guest       bool      `json:"guest,omitempty"`       // the agent sees the node's network, but not its processes and files
 	SinceMS     int64     `json:"sinceMillis,omitempty"` // how far back the machine's logs go; 0: as far as the profile's bytes reach
 	Profile     string    `json:"profile,omitempty"`     // quick, standard or full; empty is standard
 

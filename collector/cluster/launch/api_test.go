@@ -36,6 +36,7 @@ func TestAPIServer(t *testing.T) {
 	go playCluster(ctx, admin)
 	for name, test := range map[string]func(*testing.T, *apitest.Server, kubernetes.Interface){
 		"ladder": testLadder, "silent": testSilent, "limited": testLimited, "cleanup": testCleanup,
+		"pods": testPods, "debug": testDebug, "security": testSecurity,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s, admin) })
 	}
@@ -71,15 +72,30 @@ func playCluster(ctx context.Context, c kubernetes.Interface) {
 				startContainers(ctx, c, p)
 			}
 		}
-		pods, err := c.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: "controller-uid", FieldSelector: "spec.nodeName=alive"})
+		pods, err := c.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=alive"})
 		if err != nil {
 			continue
 		}
 		for _, p := range pods.Items {
-			if p.DeletionTimestamp != nil { // what failed, the test sees
+			playKubelet(ctx, c, &p)
+			if p.DeletionTimestamp != nil && (p.Labels["controller-uid"] != "" || p.Labels["alone"] != "") { // what failed, the test sees
 				_ = c.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))})
 			}
 		}
+	}
+}
+
+// playKubelet starts pods that no Job made, and debug containers.
+func playKubelet(ctx context.Context, c kubernetes.Interface, p *corev1.Pod) {
+	if p.Labels["alone"] != "" && p.Status.StartTime == nil {
+		startContainers(ctx, c, p)
+	}
+	if len(p.Status.EphemeralContainerStatuses) < len(p.Spec.EphemeralContainers) {
+		for _, e := range p.Spec.EphemeralContainers[len(p.Status.EphemeralContainerStatuses):] {
+			p.Status.EphemeralContainerStatuses = append(p.Status.EphemeralContainerStatuses,
+				corev1.ContainerStatus{Name: e.Name, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}})
+		}
+		_, _ = c.CoreV1().Pods(p.Namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{})
 	}
 }
 

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
@@ -71,6 +71,7 @@ func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, kl
 // exec streams as it takes.
 type conn struct {
 	*link.Stream
+	guest  bool
 	remove func()
 	once   sync.Once
 }
@@ -90,8 +91,11 @@ func (l *Launcher) open(ctx context.Context, p *pod) *conn {
 		first = false
 		return l.exec(ctx, p)
 	})
-	return &conn{Stream: stream, remove: func() { l.remove(context.Background(), p) }}
+	return &conn{Stream: stream, guest: p.guest, remove: func() { l.remove(context.Background(), p) }}
 }
+
+// Guest says that the agent does not see the node's processes.
+func (c *conn) Guest() bool { return c.guest }
 
 // Close ends the conversation and deletes the agent's Job. It may be called
 // from several goroutines; all wait for the first.
@@ -105,16 +109,14 @@ func (c *conn) Close() error {
 
 // lives says why no other exec makes sense, if so: the container is gone.
 func (l *Launcher) lives(ctx context.Context, p *pod) error {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	found, err := l.client.CoreV1().Pods(l.opts.Namespace).Get(ctx, p.name, metav1.GetOptions{})
+	found, err := l.get(ctx, p)
 	switch {
 	case apierrors.IsNotFound(err):
 		return link.Final(errors.New("the agent's pod is gone"))
 	case err != nil:
 		return nil // it may be there
 	}
-	for _, c := range found.Status.ContainerStatuses {
+	for _, c := range slices.Concat(found.Status.ContainerStatuses, found.Status.EphemeralContainerStatuses) {
 		if t := c.State.Terminated; c.Name == p.container && t != nil {
 			return link.Final(fmt.Errorf("the agent's container ended: %s, exit code %d %s", t.Reason, t.ExitCode, printable(t.Message)))
 		}

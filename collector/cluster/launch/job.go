@@ -58,19 +58,20 @@ func jobName(run, node string) string {
 
 func containerName(i int) string { return "agent-" + string(rune('a'+i)) }
 
-// job describes the Job that runs the agent on a node. It asks for no cpu and
-// memory, so that a full node takes it, and has no priority class, so that it
-// pushes nothing out; what it may use is bounded.
-//
-// Until a container runs its deadline is short, so that a Job whose image is
-// missing does not stay for long when the command line is killed meanwhile.
-func (l *Launcher) job(node string, r rung) *batchv1.Job {
+// meta names and labels what is made for a node.
+func (l *Launcher) meta(node string) metav1.ObjectMeta {
 	labels := maps.Clone(l.opts.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
 	labels[LabelName], labels["app.kubernetes.io/managed-by"], labels[LabelRun] = AgentName, "casefile", l.opts.RunID
-	notes := map[string]string{NodeNote: node}
+	return metav1.ObjectMeta{Name: jobName(l.opts.RunID, node), Namespace: l.opts.Namespace, Labels: labels, Annotations: map[string]string{NodeNote: node}}
+}
+
+// podSpec describes the pod that runs the agent on a node. It asks for no cpu
+// and memory, so that a full node takes it, and has no priority class, so that
+// it pushes nothing out; what it may use is bounded.
+func podSpec(node string, r rung) corev1.PodSpec {
 	spec := corev1.PodSpec{
 		NodeName:                      node,
 		Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
@@ -87,13 +88,22 @@ func (l *Launcher) job(node string, r rung) *batchv1.Job {
 	for i, image := range r.images {
 		spec.Containers = append(spec.Containers, container(containerName(i), image, r))
 	}
+	return spec
+}
+
+// job describes the Job that runs the agent on a node.
+//
+// Until a container runs its deadline is short, so that a Job whose image is
+// missing does not stay for long when the command line is killed meanwhile.
+func (l *Launcher) job(node string, r rung) *batchv1.Job {
+	meta := l.meta(node)
 	return &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: jobName(l.opts.RunID, node), Namespace: l.opts.Namespace, Labels: labels, Annotations: notes},
+		ObjectMeta: meta,
 		Spec: batchv1.JobSpec{
 			BackoffLimit:            ptr(int32(0)),
 			ActiveDeadlineSeconds:   ptr(l.deadline(r)),
 			TTLSecondsAfterFinished: ptr(int32(timeToLive)),
-			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: notes}, Spec: spec},
+			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: meta.Labels, Annotations: meta.Annotations}, Spec: podSpec(node, r)},
 		},
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,8 +25,8 @@ const (
 // onto nodes, and pulling them only wastes time.
 const localHost = "casefile.local/"
 
-// Prepare does once what comes before all nodes: it asks Confirm, looks
-// whether the API server would allow it, and tries the ladder on one node
+// Prepare does once what comes before all nodes: it looks whether the API
+// server would allow it, asks Confirm, and tries the ladder on one node
 // (on a second and third when the first ones are broken themselves). After
 // [ErrNoAgent], [ErrDeclined] or [collector.ErrDenied] no node can be
 // dialed. Later calls return the result of the first.
@@ -40,10 +39,10 @@ func (l *Launcher) prepareOnce(ctx context.Context, nodes []string) error {
 	if len(nodes) == 0 {
 		return nil
 	}
-	if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: nodes, Images: l.named()}); err != nil {
+	if err := l.allowed(ctx); err != nil {
 		return err
 	}
-	if err := l.allowed(ctx); err != nil {
+	if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: nodes, Images: l.named(), Via: l.way()}); err != nil {
 		return err
 	}
 	l.setAsking(true)
@@ -166,36 +165,6 @@ func (l *Launcher) named() []string {
 	return names
 }
 
-// allowed asks the API server what it would refuse, before anything is made.
-func (l *Launcher) allowed(ctx context.Context) error {
-	var missing []string
-	for _, a := range []authorizationv1.ResourceAttributes{
-		{Verb: "create", Group: "batch", Resource: "jobs"}, {Verb: "delete", Group: "batch", Resource: "jobs"},
-		{Verb: "list", Resource: "pods"}, {Verb: "create", Resource: "pods", Subresource: "exec"},
-	} {
-		if !l.may(ctx, a) {
-			missing = append(missing, strings.TrimSuffix(a.Verb+" "+a.Resource+"/"+a.Subresource, "/"))
-		}
-	}
-	if len(missing) > 0 {
-		return denied("you may not %s in namespace %s; ask for the rights that casefile plan --rbac prints, or name another namespace with --agent-namespace, or leave the nodes out with --nodes none",
-			strings.Join(missing, ", "), l.opts.Namespace)
-	}
-	l.fixed.Store(!l.may(ctx, authorizationv1.ResourceAttributes{Verb: "patch", Group: "batch", Resource: "jobs"}))
-	return nil
-}
-
-// may asks whether the user may do it in the agents' namespace. Who cannot
-// ask finds out by trying.
-func (l *Launcher) may(ctx context.Context, a authorizationv1.ResourceAttributes) bool {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	a.Namespace = l.opts.Namespace
-	r, err := l.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
-		&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}, metav1.CreateOptions{})
-	return err != nil || r.Status.Allowed
-}
-
 // likely picks the nodes to probe: those first that seem alive.
 func (l *Launcher) likely(ctx context.Context, names []string) []string {
 	ctx, cancel := call(ctx)
@@ -252,6 +221,8 @@ func (l *Launcher) node(ctx context.Context, name string) (node, error) {
 	}
 	return info, nil
 }
+
+func (n node) has(image string) bool { return slices.Contains(n.images, image) }
 
 func ready(n *corev1.Node) corev1.ConditionStatus {
 	for _, c := range n.Status.Conditions {

@@ -13,6 +13,12 @@
 //     streamed into an emptyDir of its pod and started from there,
 //  4. else it stops within seconds, with the commands that load the image.
 //
+// Where Jobs are forbidden but pods are not, it is a pod a node (Options.Via).
+// Where only debug containers are allowed, and the user asked for them, the
+// agent is one, in a pod that shares the node's network: it sees neither the
+// node's processes nor, with that, the namespaces of its pods, which the
+// node's result says.
+//
 // # How it goes away
 //
 // Closing a connection deletes its Job, and [Launcher.Cleanup] whatever else
@@ -71,6 +77,7 @@ type Options struct {
 	Timeout      time.Duration                     // for the work on a node; default 10 minutes
 	Start        time.Duration                     // for a node to run the agent, pulling included; default 60 s
 	RunID        string                            // [a-z0-9]{4,16}; default random
+	Via          string                            // ViaAuto (default), ViaJob, ViaPod or ViaDebug
 	Labels       map[string]string                 // further labels of Jobs and pods
 
 	// Confirm is asked once before anything is created; nil means yes.
@@ -96,6 +103,7 @@ type Launcher struct {
 	warm   map[string]*pod  // started by a probe and not yet dialed
 	broken map[string]error // nodes whose probe failed
 	asking bool             // Prepare is under way: the user may still be asked
+	via    string           // the way in use
 }
 
 var runID = regexp.MustCompile(`^[a-z0-9]{4,16}$`)
@@ -110,6 +118,13 @@ func New(config *rest.Config, o Options) (*Launcher, error) {
 	}
 	if o.Start <= 0 {
 		o.Start = 60 * time.Second
+	}
+	switch o.Via {
+	case "":
+		o.Via = ViaAuto
+	case ViaAuto, ViaJob, ViaPod, ViaDebug:
+	default:
+		return nil, fmt.Errorf("there is no way %q to bring agents onto nodes: want %s, %s, %s or %s", o.Via, ViaAuto, ViaJob, ViaPod, ViaDebug)
 	}
 	if o.RunID == "" {
 		o.RunID = NewRunID()
@@ -130,7 +145,7 @@ func New(config *rest.Config, o Options) (*Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Launcher{client: client, config: c, opts: o, warm: map[string]*pod{}, broken: map[string]error{}}
+	l := &Launcher{client: client, config: c, opts: o, via: o.Via, warm: map[string]*pod{}, broken: map[string]error{}}
 	l.shells = l.nodeShells
 	return l, nil
 }

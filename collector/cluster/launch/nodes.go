@@ -171,11 +171,16 @@ func (c *nodes) one(ctx context.Context, out *collector.Output, plan agent.Plan,
 		return res
 	}
 	ready(ctx)
+	if g, ok := conn.(interface{ Guest() bool }); ok {
+		plan.Guest = g.Guest()
+	}
 	plan.TimeoutMS = fit(ctx, plan.TimeoutMS)
 	counted := &counter{ReadWriteCloser: conn}
 	end, err := agent.Converse(ctx, counted, plan, out)
 	res.Bytes = counted.n.Load()
-	res.Status, res.Reason = outcome(err)
+	if res.Status, res.Reason = outcome(err); plan.Guest && err == nil {
+		res.Status, res.Reason = collector.StatusPartial, "read by a debug container, which sees the node's network but neither its processes and files nor the namespaces of its pods"
+	}
 	if err == nil && c.opts.Ended != nil {
 		c.opts.Ended(plan.Node, end)
 	}

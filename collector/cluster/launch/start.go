@@ -20,24 +20,44 @@ const (
 	localStart  = 30 * time.Second // for an image that need not be pulled
 	removeLimit = 5 * time.Second
 	maxEvents   = 200
+	labelAfter  = 3 * time.Second // without a pod, and without an event that says why
 )
 
 // pod is an agent's pod.
 type pod struct {
 	node      string
-	job       string
+	job       string // empty: the pod is not a Job's
 	name      string // empty: the Job has no pod yet
 	container string // the one that runs the agent
 	rung      rung
 	born      time.Time
 	unseen    bool // its kubelet took no note of it: nothing runs
+	debug     bool // a debug container of somebody else's pod
+	guest     bool // it does not see the node's processes
 }
 
-// start creates the Job for the rung and waits, bounded, until a container
-// runs; running holds the names of those that do. What failed is gone again.
+// start makes what runs the rung and waits, bounded, until a container does;
+// running holds the names of those that do. What failed is gone again.
 func (l *Launcher) start(ctx context.Context, n node, r rung) (p *pod, running []string, err error) {
-	p = &pod{node: n.name, job: jobName(l.opts.RunID, n.name), rung: r, born: time.Now(), unseen: true}
-	uid, err := l.create(ctx, l.job(n.name, r))
+	via := l.way()
+	if via == ViaDebug {
+		return l.startDebug(ctx, n, r)
+	}
+	p = &pod{node: n.name, rung: r, born: time.Now(), unseen: true}
+	uid := ""
+	if via == ViaPod {
+		p.name = jobName(l.opts.RunID, n.name)
+		err = l.createPod(ctx, n.name, r)
+	} else {
+		p.job = jobName(l.opts.RunID, n.name)
+		uid, err = l.create(ctx, l.job(n.name, r))
+	}
+	if errors.Is(err, errNoJobs) && l.opts.Via == ViaAuto {
+		if err := l.withoutJobs(ctx, n, err); err != nil {
+			return nil, nil, err
+		}
+		return l.start(ctx, n, r)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,23 +75,37 @@ func (l *Launcher) start(ctx context.Context, n node, r rung) (p *pod, running [
 // create makes the Job; one of the same name is of an earlier rung and on its
 // way out.
 func (l *Launcher) create(ctx context.Context, job *batchv1.Job) (uid string, err error) {
-	for end := time.Now().Add(removeLimit); ; {
+	err = l.insist(ctx, "creating the agent's Job", func() error {
 		made, err := l.createOnce(ctx, job)
+		if err == nil {
+			uid = string(made.UID)
+		}
+		return err
+	})
+	return uid, err
+}
+
+// insist makes an object, and puts a refusal into words.
+func (l *Launcher) insist(ctx context.Context, what string, try func() error) error {
+	for end := time.Now().Add(removeLimit); ; {
+		err := try()
 		switch {
 		case err == nil:
-			return string(made.UID), nil
+			return nil
 		case apierrors.IsAlreadyExists(err) && time.Now().Before(end):
 			if err := sleep(ctx, pollEvery); err != nil {
-				return "", err
+				return err
 			}
+		case apierrors.IsForbidden(err) && level(err.Error()) != "":
+			return l.restricted(level(err.Error()), err.Error())
 		case apierrors.IsForbidden(err):
-			return "", denied("creating the agent's Job: %w; name a namespace where you may with --agent-namespace, or ask for the rights that casefile plan --rbac prints", err)
+			return denied("%w: %s: %w; name a namespace where you may with --agent-namespace, or ask for the rights that casefile plan --rbac prints", errNoJobs, what, err)
 		case apierrors.IsNotFound(err):
-			return "", denied("creating the agent's Job: %w; casefile makes no namespace: name one that is there with --agent-namespace", err)
+			return denied("%s: %w; casefile makes no namespace: name one that is there with --agent-namespace", what, err)
 		case apierrors.IsInvalid(err):
-			return "", denied("creating the agent's Job: %w", err)
+			return denied("%s: %w", what, err)
 		default:
-			return "", fmt.Errorf("%w: creating its Job: %w", ErrNode, err)
+			return fmt.Errorf("%w: %s: %w", ErrNode, what, err)
 		}
 	}
 }
@@ -80,10 +114,15 @@ func (l *Launcher) createOnce(ctx context.Context, job *batchv1.Job) (*batchv1.J
 	ctx, cancel := call(ctx)
 	defer cancel()
 	made, err := l.client.BatchV1().Jobs(l.opts.Namespace).Create(ctx, job, metav1.CreateOptions{})
-	if err == nil || !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) {
-		l.touched.Store(true) // an answer that got lost may have been a yes
+	if err == nil || touches(err) {
+		l.touched.Store(true)
 	}
 	return made, err
+}
+
+// touches: an answer that got lost may have been a yes.
+func touches(err error) bool {
+	return !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err)
 }
 
 // await polls the Job's pod until a container runs or it is clear that none
@@ -98,7 +137,7 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 		if err := sleep(ctx, pollEvery); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNode, err)
 		}
-		found, err := l.podOf(ctx, jobUID)
+		found, err := l.podOf(ctx, p, jobUID)
 		if err != nil && ctx.Err() == nil && time.Since(p.born) < silent {
 			continue // a hiccup of the API server
 		} else if err != nil {
@@ -109,7 +148,7 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 			if running, err := judge(found); err != nil || len(running) > 0 {
 				return running, err
 			}
-		} else if err := l.refused(ctx, jobUID); err != nil {
+		} else if err := l.refused(ctx, p, jobUID); err != nil {
 			return nil, err
 		}
 		age := time.Since(p.born)
@@ -124,7 +163,7 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 
 // extend gives the Job of a running agent its full deadline.
 func (l *Launcher) extend(ctx context.Context, p *pod) error {
-	if l.fixed.Load() {
+	if l.fixed.Load() || p.job == "" {
 		return nil
 	}
 	ctx, cancel := call(ctx)
@@ -136,10 +175,13 @@ func (l *Launcher) extend(ctx context.Context, p *pod) error {
 	return nil
 }
 
-// podOf finds the pod of a Job, or nil.
-func (l *Launcher) podOf(ctx context.Context, jobUID string) (*corev1.Pod, error) {
+// podOf finds the pod itself, or that of the Job, or nil.
+func (l *Launcher) podOf(ctx context.Context, p *pod, jobUID string) (*corev1.Pod, error) {
 	ctx, cancel := call(ctx)
 	defer cancel()
+	if p.job == "" {
+		return l.client.CoreV1().Pods(l.opts.Namespace).Get(ctx, p.name, metav1.GetOptions{})
+	}
 	list, err := l.client.CoreV1().Pods(l.opts.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "controller-uid=" + jobUID})
 	if err != nil {
 		return nil, err
@@ -165,10 +207,26 @@ func (l *Launcher) silence(ctx context.Context, n node, p *pod, jobUID string, a
 }
 
 // refused reports a pod that admission keeps from being made.
-func (l *Launcher) refused(ctx context.Context, jobUID string) error {
+func (l *Launcher) refused(ctx context.Context, p *pod, jobUID string) error {
 	for _, e := range l.events(ctx, jobUID) {
-		if e.Reason == "FailedCreate" && final(e.Message) {
-			return denied("the agent's pod is not admitted to namespace %s: %s; it must be privileged: name a namespace that allows it with --agent-namespace", l.opts.Namespace, printable(e.Message))
+		if e.Reason != "FailedCreate" || !final(e.Message) {
+			continue
+		}
+		if level := level(e.Message); level != "" {
+			return l.restricted(level, e.Message)
+		}
+		return denied("the agent's pod is not admitted to namespace %s: %s; it must be privileged: name a namespace that allows it with --agent-namespace", l.opts.Namespace, printable(e.Message))
+	}
+	if time.Since(p.born) < labelAfter {
+		return nil
+	}
+	// who may not read events can mostly read the namespace
+	ctx, cancel := detached(ctx, 3*time.Second)
+	defer cancel()
+	ns, err := l.client.CoreV1().Namespaces().Get(ctx, l.opts.Namespace, metav1.GetOptions{})
+	if level := ""; err == nil {
+		if level = ns.Labels[enforceLabel]; level == "restricted" || level == "baseline" {
+			return l.restricted(level, "")
 		}
 	}
 	return nil
@@ -204,7 +262,12 @@ func (l *Launcher) events(ctx context.Context, uid string) []corev1.Event {
 func (l *Launcher) remove(ctx context.Context, p *pod) {
 	ctx, cancel := detached(ctx, removeLimit)
 	defer cancel()
-	_ = l.deleteJob(ctx, l.opts.Namespace, p.job)
+	if p.debug {
+		return // nobody can; it ends by itself
+	}
+	if p.job != "" {
+		_ = l.deleteJob(ctx, l.opts.Namespace, p.job)
+	}
 	if p.name != "" {
 		_ = l.deletePod(ctx, l.opts.Namespace, p.name, p.unseen)
 	}

@@ -16,27 +16,37 @@ import (
 // or breaks meanwhile: it gets all that the others' bundles have.
 func testResumed(t *testing.T, k *kit) {
 	for _, c := range []struct {
-		name    string
-		after   time.Duration // of the fault; 0 is before anything is started
-		fault   string
-		resumes bool // it cuts what runs for sure
+		name, fault string
+		after       time.Duration // of the fault; 0 is before anything is started
+		lasts       time.Duration // 0 is until the end
+		shows       string        // by which it is known to be there
 	}{
-		{name: "eth0 loses a fifth", fault: "faults/eth0-loss-20.sh"},
-		{name: "eth0 gets too small", fault: "faults/eth0-mtu.sh", after: 6 * time.Second, resumes: true},
-		{name: "the kubelet starts again", fault: "faults/kubelet-killed.sh", after: 6 * time.Second, resumes: true},
+		{name: "eth0 loses a fifth", fault: "faults/eth0-loss-20.sh", shows: "% packet loss"},
+		{name: "eth0 is too small", fault: "faults/eth0-mtu.sh", shows: "100% packet loss"},
+		{name: "what is large vanishes for a while", fault: "faults/eth0-blackhole.sh", after: 6 * time.Second, lasts: 35 * time.Second, shows: "100% packet loss"},
+		{name: "the kubelet starts again", fault: "faults/kubelet-killed.sh", after: 6 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			defer k.script(t, 2*time.Minute, c.fault, "undo")
-			if c.after == 0 {
+			inject := func() {
 				k.script(t, time.Minute, c.fault, "inject")
+				if seen := k.script(t, time.Minute, c.fault, "show"); !strings.Contains(seen, c.shows) || strings.Contains(seen, " 0% packet loss") {
+					t.Errorf("the fault is not there: %s", seen)
+				}
+			}
+			if c.after == 0 {
+				inject()
 			} else {
-				time.AfterFunc(c.after, func() { k.script(t, time.Minute, c.fault, "inject") })
+				defer time.AfterFunc(c.after, inject).Stop()
+			}
+			if c.lasts > 0 {
+				defer time.AfterFunc(c.after+c.lasts, func() { k.script(t, time.Minute, c.fault, "undo") }).Stop()
 			}
 			file := filepath.Join(t.TempDir(), "b.tar.zst")
 			began := time.Now()
 			log := k.collectAnyway(t, 5*time.Minute, "--sample-interval", "8s", "-o", file)
 			t.Logf("%s: resumed %d times", time.Since(began).Round(time.Second), strings.Count(log, "the stream goes on"))
-			if c.resumes && !strings.Contains(log, "node cf-n2: the stream goes on at byte") {
+			if c.after > 0 && !strings.Contains(log, "node cf-n2: the stream goes on at byte") {
 				t.Errorf("it does not say that a stream was resumed:\n%s", log)
 			}
 			k.run(t, time.Minute, 0, "verify", file, "--unverified")
