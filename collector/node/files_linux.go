@@ -93,7 +93,7 @@ func (gr *group) close(ctx context.Context) {
 	case ctx.Err() != nil:
 		gr.g.record(gr.path, collector.StatusPartial, fmt.Sprintf("%d files, then %v", gr.files, context.Cause(ctx)), gr.bytes, gr.start)
 	case gr.files == 0 && gr.failed == 0:
-		gr.g.record(gr.path, collector.StatusSkipped, "this kernel has none of these files", 0, gr.start)
+		gr.g.record(gr.path, collector.StatusSkipped, "there is none of these files", 0, gr.start)
 	case gr.failed > 0:
 		gr.g.record(gr.path, collector.StatusPartial, fmt.Sprintf("%d files, %d more failed", gr.files, gr.failed), gr.bytes, gr.start)
 	default:
@@ -208,6 +208,14 @@ func readFile(path string, buf []byte) (text []byte, cut bool, err error) {
 		return nil, false, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
+	if text, cut, err = readAll(fd, buf); err != nil {
+		return nil, false, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return text, cut, nil
+}
+
+// readAll fills buf; cut says that there was more.
+func readAll(fd int, buf []byte) (text []byte, cut bool, err error) {
 	n := 0
 	for n < len(buf) {
 		m, err := unix.Read(fd, buf[n:min(len(buf), n+maxRead)])
@@ -215,7 +223,7 @@ func readFile(path string, buf []byte) (text []byte, cut bool, err error) {
 			continue
 		}
 		if err != nil {
-			return nil, false, &os.PathError{Op: "read", Path: path, Err: err}
+			return nil, false, err
 		}
 		if m == 0 {
 			return buf[:n], false, nil

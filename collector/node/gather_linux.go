@@ -29,6 +29,7 @@ type gatherer struct {
 	owners socketOwners // of the running sample
 	buf    []byte       // reused by readFile
 	parts  kernelParts  // nil until asked for
+	stuck  int          // file systems that did not answer
 }
 
 // Collect implements [collector.Collector].
@@ -45,7 +46,8 @@ func (n *node) Collect(ctx context.Context, out *collector.Output) error {
 	if err != nil {
 		g.record("", collector.StatusSkipped, "the namespace of process 1 is not readable, this process's own is taken for the node's: "+err.Error(), 0, time.Now())
 	}
-	g.spaces = groupNamespaces(procs, own, g.o.Pods)
+	g.reportDenied(procs)
+	g.spaces = g.addMounted(ctx, groupNamespaces(procs, own, g.o.Pods))
 	if len(g.spaces) > maxNamespaces {
 		g.record("", collector.StatusPartial, fmt.Sprintf("%d network namespaces, the first %d are read", len(g.spaces), maxNamespaces), 0, time.Now())
 		g.spaces = g.spaces[:maxNamespaces]
@@ -78,7 +80,9 @@ func (g *gatherer) samples(ctx context.Context, procs []process) []sampleTime {
 			g.sample(ctx, ns, k)
 		}
 		if k == 0 {
-			g.stream(ctx, g.path("processes.ndjson"), func(enc *json.Encoder) error { return writeProcesses(ctx, enc, g.o.ProcRoot, procs) })
+			g.once(ctx, procs)
+		} else {
+			g.stream(ctx, g.path(fmt.Sprintf("%d/processes.ndjson", k)), func(enc *json.Encoder) error { return writeProcessCounters(ctx, enc, g.o.ProcRoot) })
 		}
 	}
 	g.out.Progress(collector.Progress{Phase: "nodes", Done: len(samples) * len(g.spaces), Total: g.o.Samples * len(g.spaces), Note: g.o.Node})
@@ -148,6 +152,19 @@ func (g *gatherer) prefix(ns Netns, k int) string {
 
 func (g *gatherer) record(path string, status collector.Status, reason string, bytes int64, start time.Time) {
 	g.out.Record(collector.Result{Source: "node/" + g.o.Node, Path: path, Status: status, Reason: reason, Bytes: bytes, Millis: time.Since(start).Milliseconds()})
+}
+
+// reportDenied tells that namespaces may be missing.
+func (g *gatherer) reportDenied(procs []process) {
+	denied := 0
+	for _, p := range procs {
+		if p.denied {
+			denied++
+		}
+	}
+	if denied > 1 { // process 1 alone may be out of reach, and is told of
+		g.record(g.path("netns"), collector.StatusDenied, fmt.Sprintf("the network namespaces of %d of %d processes may not be read (that needs CAP_SYS_PTRACE), so that some may be missing", denied, len(procs)), 0, time.Now())
+	}
 }
 
 // reportUnfound names the pods of the plan that have no namespace here.

@@ -25,6 +25,7 @@ const (
 func (g *gatherer) hostSample(ctx context.Context, prefix string, again bool) {
 	g.hostProc(ctx, prefix+"proc", again)
 	g.stream(ctx, prefix+"cgroups.ndjson", g.cgroups)
+	g.clock(prefix + "clock.json")
 	if again {
 		g.rawFiles(ctx, prefix+"proc/sys", g.o.ProcRoot+"/sys", hostGauges())
 		g.sysFiles(ctx, prefix+"sys", sysNumbers())

@@ -1,14 +1,10 @@
 package node
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +14,6 @@ import (
 const (
 	maxKmsgRecord = 16 << 10
 	maxKmsg       = 500_000 // records
-	maxCmdline    = 4 << 10
 )
 
 // machine describes this machine for node.json.
@@ -113,55 +108,4 @@ func openKmsg(procRoot string) (int, error) {
 		return fd, nil
 	}
 	return -1, fmt.Errorf("open /dev/kmsg: %w", err)
-}
-
-// writeProcesses writes a row for each process that still runs.
-func writeProcesses(ctx context.Context, enc *json.Encoder, procRoot string, procs []process) error {
-	buf := make([]byte, maxCmdline)
-	pageKB := int64(os.Getpagesize() / 1024)
-	for _, p := range procs {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", errPartial, context.Cause(ctx))
-		}
-		dir := procRoot + "/" + strconv.Itoa(p.pid)
-		text, _, err := readFile(dir+"/stat", buf)
-		if err != nil {
-			continue // ended
-		}
-		row, err := parseStat(text, pageKB)
-		if err != nil {
-			continue
-		}
-		row.Netns, row.PodUID, row.ContainerID = p.netns, p.podUID, p.containerID
-		if text, _, err := readFile(dir+"/cmdline", buf); err == nil {
-			args := bytes.ReplaceAll(bytes.TrimRight(text, "\x00"), []byte{0}, []byte{' '})
-			row.Cmdline = strings.ToValidUTF8(string(args), "?")
-		}
-		row.FDs = countFDs(dir + "/fd")
-		if err := enc.Encode(row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// countFDs counts open files: the size of the folder since Linux 6.2, its
-// entries before; 0 when it may not be read.
-func countFDs(dir string) int {
-	if info, err := os.Stat(dir); err == nil && info.Size() > 0 {
-		return int(info.Size())
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return 0
-	}
-	defer d.Close()
-	n := 0
-	for {
-		names, err := d.Readdirnames(fdsAtATime)
-		n += len(names)
-		if err != nil || len(names) == 0 {
-			return n
-		}
-	}
 }

@@ -23,6 +23,7 @@ type process struct {
 	pid                 int
 	netns               uint64
 	podUID, containerID string
+	denied              bool // netns may not be read
 }
 
 // Namespaces lists the network namespaces that have processes, the host's
@@ -68,9 +69,8 @@ func scanProcesses(procRoot string) ([]process, error) {
 	for _, pid := range pids {
 		dir := procRoot + "/" + strconv.Itoa(pid)
 		p := process{pid: pid}
-		if link, err := os.Readlink(dir + "/ns/net"); err == nil {
-			p.netns = parseNsLink(link)
-		}
+		link, err := os.Readlink(dir + "/ns/net")
+		p.netns, p.denied = parseNsLink(link), errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
 		if text, _, err := readFile(dir+"/cgroup", buf); err == nil {
 			p.podUID, p.containerID = parseProcCgroup(text)
 		}
@@ -205,17 +205,24 @@ func enter(procRoot string, ns Netns) error {
 		return nil
 	}
 	last := fmt.Errorf("%w (namespace %d)", errGone, ns.Inode)
+	var ways []string
 	for _, pid := range ns.pids {
-		fd, err := unix.Open(procRoot+"/"+strconv.Itoa(pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		ways = append(ways, procRoot+"/"+strconv.Itoa(pid)+"/ns/net")
+	}
+	if ns.mounted != "" {
+		ways = append(ways, ns.mounted)
+	}
+	for _, way := range ways {
+		fd, err := unix.Open(way, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) {
-				last = fmt.Errorf("open the network namespace of process %d: %w", pid, err)
+				last = fmt.Errorf("open the network namespace %s: %w", way, err)
 			}
 			continue
 		}
 		var st unix.Stat_t
 		if err = unix.Fstat(fd, &st); err == nil && st.Ino != ns.Inode {
-			unix.Close(fd) // the number went to another process
+			unix.Close(fd) // the number went to another process, the name to another mount
 			continue
 		}
 		if err == nil {
@@ -225,7 +232,7 @@ func enter(procRoot string, ns Netns) error {
 		if err == nil {
 			return nil
 		}
-		last = fmt.Errorf("enter the network namespace of process %d: %w", pid, err)
+		last = fmt.Errorf("enter the network namespace %s: %w", way, err)
 	}
 	return last
 }

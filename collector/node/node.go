@@ -77,7 +77,8 @@ type Pod struct {
 type Netns struct {
 	Inode        uint64   `json:"inode"`
 	Host         bool     `json:"host,omitempty"`
-	PID          int      `json:"pid"` // a process in it
+	PID          int      `json:"pid"`            // a process in it; 0 if there is none, but a mount
+	Path         string   `json:"path,omitempty"` // of the mount that keeps it then
 	PodUID       string   `json:"podUID,omitempty"`
 	PodNamespace string   `json:"podNamespace,omitempty"`
 	PodName      string   `json:"podName,omitempty"`
@@ -86,6 +87,8 @@ type Netns struct {
 	pids   []int  // others in it, should PID end
 	uid    string // of the first pod's cgroup
 	shared bool   // by several pods, so that it is none's own
+
+	mounted string // where to open Path
 }
 
 // PIDs are some processes in the namespace, the oldest first.

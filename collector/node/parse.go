@@ -178,27 +178,6 @@ func parseKmsg(rec []byte) (kmsgRow, error) {
 	return kmsgRow{Seq: seq, Priority: int(prio & 7), Facility: int(prio >> 3), MonotonicUsec: usec, Text: strings.ToValidUTF8(string(text), "?")}, nil
 }
 
-// parseStat reads /proc/PID/stat; comm stands in parentheses and may hold
-// any character, parentheses too.
-func parseStat(text []byte, pageKB int64) (processRow, error) {
-	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
-	if open < 0 || end < open {
-		return processRow{}, fmt.Errorf("stat: no command in %.40q", text)
-	}
-	f := strings.Fields(string(text[end+1:]))
-	if len(f) < 22 {
-		return processRow{}, fmt.Errorf("stat: %d fields", len(f))
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:open])))
-	if err != nil {
-		return processRow{}, fmt.Errorf("stat: %w", err)
-	}
-	ppid, _ := strconv.Atoi(f[1])
-	threads, _ := strconv.Atoi(f[17])
-	rss, _ := strconv.ParseInt(f[21], 10, 64)
-	return processRow{PID: pid, PPID: ppid, Comm: strings.ToValidUTF8(string(text[open+1:end]), "?"), State: f[0], Threads: threads, RSSKB: rss * pageKB}, nil
-}
-
 // parseNsLink reads the target of /proc/PID/ns/net: "net:[4026531840]".
 func parseNsLink(s string) uint64 {
 	s, ok := strings.CutPrefix(s, "net:[")

@@ -115,7 +115,7 @@ func TestKmsg(t *testing.T) {
 
 func TestStat(t *testing.T) {
 	row, err := parseStat([]byte("42 (a) (b c) S 7 42 42 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 9 0 100 1000000 250 18446744073709551615"), 4)
-	want := processRow{PID: 42, PPID: 7, Comm: "a) (b c", State: "S", Threads: 9, RSSKB: 1000}
+	want := processRow{PID: 42, PPID: 7, Comm: "a) (b c", State: "S", Started: 1, UserUsec: 10000, SystemUsec: 20000, Threads: 9, RSSKB: 1000}
 	if diff := cmp.Diff(want, row); diff != "" || err != nil {
 		t.Error(diff, err)
 	}

@@ -117,3 +117,109 @@ type limit struct {
 	Soft int64 `json:"soft"`
 	Hard int64 `json:"hard"`
 }
+
+// fileRow is a file of which only this is told.
+type fileRow struct {
+	Path     string `json:"path"`
+	Kind     string `json:"kind,omitempty"` // file, folder, socket, other
+	Bytes    int64  `json:"bytes,omitempty"`
+	Mode     string `json:"mode,omitempty"`     // octal
+	Modified int64  `json:"modified,omitempty"` // seconds since 1970
+	SHA256   string `json:"sha256,omitempty"`
+}
+
+// leaseRow is an address that the host-local plugin has given out.
+type leaseRow struct {
+	Network     string `json:"network"`
+	IP          string `json:"ip"`
+	ContainerID string `json:"containerID"`
+	Interface   string `json:"dev,omitempty"`
+}
+
+// cniResult is what plugins reported of a pod's interfaces.
+type cniResult struct {
+	Network      string         `json:"network"`
+	ContainerID  string         `json:"containerID"`
+	Dev          string         `json:"dev,omitempty"`
+	NetnsPath    string         `json:"netnsPath,omitempty"`
+	PodUID       string         `json:"podUID,omitempty"`
+	PodNamespace string         `json:"podNamespace,omitempty"`
+	PodName      string         `json:"podName,omitempty"`
+	Interfaces   []cniInterface `json:"interfaces,omitempty"`
+	IPs          []cniAddress   `json:"ips,omitempty"`
+	Routes       []cniRoute     `json:"routes,omitempty"`
+}
+
+type cniInterface struct {
+	Name    string `json:"name"`
+	MAC     string `json:"mac,omitempty"`
+	Sandbox string `json:"sandbox,omitempty"`
+}
+
+type cniAddress struct {
+	Address   string `json:"address"`
+	Gateway   string `json:"gateway,omitempty"`
+	Interface *int   `json:"interface,omitempty"`
+}
+
+type cniRoute struct {
+	Dst string `json:"dst"`
+	GW  string `json:"gw,omitempty"`
+}
+
+// mountRow is a mount of process 1.
+type mountRow struct {
+	Point       string `json:"point"`
+	Type        string `json:"type"`
+	Source      string `json:"source,omitempty"`
+	Device      string `json:"device,omitempty"`
+	Root        string `json:"root,omitempty"` // of a bind mount: the folder within the file system
+	Options     string `json:"options,omitempty"`
+	Super       string `json:"superOptions,omitempty"`
+	Propagation string `json:"propagation,omitempty"`
+	PodUID      string `json:"podUID,omitempty"`
+	Alike       int    `json:"alike,omitempty"` // mounts of this sort, of which only the first few are told
+	Bytes       *usage `json:"bytes,omitempty"`
+	Inodes      *usage `json:"inodes,omitempty"`
+	Unasked     string `json:"unasked,omitempty"` // why its usage is not known
+}
+
+type usage struct {
+	Total     uint64 `json:"total"`
+	Free      uint64 `json:"free"`
+	Available uint64 `json:"available"` // to others than root
+}
+
+// clockRow is clock.json: the clocks, read at once, and what steers them.
+type clockRow struct {
+	Realtime     int64         `json:"realtimeNsec"`
+	Monotonic    int64         `json:"monotonicNsec"`
+	MonotonicRaw int64         `json:"monotonicRawNsec"`
+	Boottime     int64         `json:"boottimeNsec"`
+	TAI          int64         `json:"taiNsec"`
+	Suspended    float64       `json:"suspendedSeconds"` // since boot; kmsg times before a suspend are this much late
+	Kernel       *adjtimexRow  `json:"adjtimex,omitempty"`
+	Daemons      []clockDaemon `json:"daemons,omitempty"`
+	Source       string        `json:"clocksource,omitempty"`
+	Errors       []string      `json:"errors,omitempty"`
+}
+
+type adjtimexRow struct {
+	State        string   `json:"state"` // ok, insert-leap-second, …, unsynchronized
+	Synchronized bool     `json:"synchronized"`
+	Status       []string `json:"status,omitempty"` // pll, unsync, nano …
+	OffsetUsec   float64  `json:"offsetUsec"`
+	FrequencyPPM float64  `json:"frequencyPPM"`
+	MaxErrorUsec int64    `json:"maxErrorUsec"`
+	EstErrorUsec int64    `json:"estErrorUsec"`
+	TimeConstant int64    `json:"timeConstant"`
+	TickUsec     int64    `json:"tickUsec"`
+	TAIOffset    int      `json:"taiOffset"`
+}
+
+// clockDaemon is what a time daemon leaves behind while it runs.
+type clockDaemon struct {
+	Name     string `json:"name"`
+	Path     string `json:"path"`
+	Modified int64  `json:"modified,omitempty"` // seconds since 1970; of timesyncd, the last synchronisation
+}
