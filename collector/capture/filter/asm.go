@@ -112,7 +112,9 @@ func assemble(n node, snaplen uint32) []bpf.Instruction {
 	p.add(block{code: []bpf.Instruction{bpf.RetConstant{Val: snaplen}}})
 	entry := n.emit(p, accept, reject)
 	p.thread(entry)
-	return clearScratch(p.layout(p.shareLoads(entry)))
+	reached := p.shareLoads(entry)
+	p.mergeEqual(reached)
+	return clearScratch(p.layout(reached))
 }
 
 // layout works from the end: every jump then knows its distance, and a
@@ -120,11 +122,20 @@ func assemble(n node, snaplen uint32) []bpf.Instruction {
 // step on.
 func (p *program) layout(reached []bool) []bpf.Instruction {
 	var reversed []bpf.Instruction
+	const reach = 255
 	place := make([]int, len(p.blocks)) // instructions from a block's begin to the end
+	steps := make([]int, len(p.blocks)) // the same for the last jump to it
 	jump := func(to int) {
 		if n := len(reversed) - place[to]; n > 0 {
 			reversed = append(reversed, bpf.Jump{Skip: uint32(n)})
+			steps[to] = len(reversed)
 		}
+	}
+	distance := func(to int) int {
+		if n := len(reversed) - place[to]; n < reach || steps[to] == 0 {
+			return n
+		}
+		return len(reversed) - steps[to]
 	}
 	for i, b := range p.blocks {
 		if !reached[i] {
@@ -132,8 +143,7 @@ func (p *program) layout(reached []bool) []bpf.Instruction {
 		}
 		switch {
 		case b.test != nil:
-			const reach = 255
-			yes, no := len(reversed)-place[b.yes], len(reversed)-place[b.no]
+			yes, no := distance(b.yes), distance(b.no)
 			if no >= reach { // less the jump of the other side
 				jump(b.no)
 				yes, no = yes+1, 0

@@ -144,6 +144,28 @@ func (p *program) shareLoads(entry int) (reached []bool) {
 	return reached
 }
 
+// mergeEqual makes one of blocks that do the same and go on to the same.
+func (p *program) mergeEqual(reached []bool) {
+	first := map[string]int{}
+	same := make([]int, len(p.blocks))
+	for i := range p.blocks {
+		b := &p.blocks[i]
+		if same[i] = i; !reached[i] || i <= accept {
+			continue
+		}
+		b.yes, b.no = same[b.yes], same[b.no]
+		key := fmt.Sprintf("%#v %d %d", b.code, b.yes, b.no)
+		if b.test != nil {
+			key += fmt.Sprint(b.test.cond, b.test.val, b.test.x)
+		}
+		if earlier, ok := first[key]; ok {
+			same[i], reached[i] = earlier, false
+		} else {
+			first[key] = i
+		}
+	}
+}
+
 // without returns what is left to do of code, and what is held after it.
 func (h held) without(code []bpf.Instruction) ([]bpf.Instruction, held) {
 	if len(code) == 0 || slices.Equal(h.a, code) {
