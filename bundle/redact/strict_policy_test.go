@@ -41,6 +41,8 @@ func strictRows() map[string][]rowTest {
 			{path: anyObject, in: `{"user":"jane","mail":"jane@example.com"}`, gone: "jane", kept: "@host-"},
 			{path: anyObject, in: `{"metadata":{"name":"status"},"status":{"message":"status is ok"}}`, gone: `"name":"status"`, kept: `"status":{"message":"status is ok"}`},
 			{path: "a.log", in: "web-7d9c6b8f5-x7k2p in shop: GET http://web.shop.svc.cluster.local/", gone: "web", kept: "-7d9c6b8f5-x7k2p in ns-"}},
+		"the host in lines of a machine's own logs": {{path: "nodes/n/logs/kubelet.log", in: "2026-11-28T16:00:00.123456Z zebra17 kubelet[812]: ok", gone: "zebra17", kept: " kubelet[812]: ok"}},
+		"manifests of static pods":                  {{path: "nodes/n/static-pods/etcd.yaml.json", in: `{"kind":"Pod","metadata":{"name":"ledger"},"spec":{"containers":[{"env":[{"name":"A","value":"` + p + `"}]}]}}`, gone: "ledger", kept: `"A"`}},
 		"IP and MAC addresses": {
 			{path: "nodes/n/0/proc/net/arp", in: "10.0.0.1 0x1 0x2 02:00:00:00:00:01 * eth0", gone: "10.0.0.1", kept: " 0x1 0x2 "},
 			{path: "nodes/n/0/proc/net/arp", in: "10.0.0.1 0x1 0x2 02:00:00:00:00:01 * eth0", gone: "02:00:00:00:00:01", kept: " * eth0"},

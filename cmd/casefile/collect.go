@@ -26,7 +26,7 @@ for; passwords, tokens and keys are taken out before a byte is written.
    casefile collect                              all of it, signed, into ./casefile-<cluster>-<UTC>.tar.zst
    casefile collect -n shop --capture 'pod/shop/web-0=tcp port 8080'
    casefile collect --nodes none                 the API server only, nothing is created
-   sudo casefile collect --host                  this machine only, no Kubernetes
+   sudo casefile collect --host                  this machine only, no Kubernetes; see bundle merge
 
 On nodes it runs one Job each, in kube-system, that removes itself; what will be made
 is shown first. Its image is found by a ladder: --agent-image, casefile.local/agent
