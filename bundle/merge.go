@@ -142,11 +142,7 @@ func (m *merger) run() error {
 	if err != nil {
 		return err
 	}
-	info, err := m.info(completeness)
-	if err != nil {
-		return err
-	}
-	m.result.Manifest, err = m.w.Close(info, m.o.Signer)
+	m.result.Manifest, err = m.w.Close(m.info(completeness), m.o.Signer)
 	return err
 }
 
@@ -186,7 +182,7 @@ func (m *merger) storeSealed(p *mergePart) error {
 }
 
 // info is the manifest of the merged bundle.
-func (m *merger) info(c *Completeness) (Info, error) {
+func (m *merger) info(c *Completeness) Info {
 	info := m.o.Info
 	info.Completeness = c
 	var sources []MergeSource
@@ -214,7 +210,7 @@ func (m *merger) info(c *Completeness) (Info, error) {
 		sources = append(sources, p.MergeSource)
 	}
 	info.Cluster, _ = MergedAbout(sources)
-	return info, nil
+	return info
 }
 
 // MergedAbout says what a merged bundle is of, and of when: of the cluster, if
