@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -59,7 +60,7 @@ func resolvePair(ctx context.Context, k *cluster.Cluster, ends [2]cluster.EndSpe
 // newPair makes the table.
 func newPair(a, b cluster.End, nodes []cluster.Node, pods map[string][]agent.Pod) (*pair, error) {
 	t := &pair{texts: [2]string{a.Text, b.Text}}
-	from := sourceOf(a, pods)
+	from := sourceOf(a, b, pods)
 	if from.node == "" {
 		return nil, usagef("--between %s: no pod of it runs", a.Text)
 	}
@@ -92,9 +93,12 @@ type source struct {
 	why  string     // then
 }
 
-func sourceOf(a cluster.End, pods map[string][]agent.Pod) source {
+func sourceOf(a, b cluster.End, pods map[string][]agent.Pod) source {
 	if a.Kind == "node" {
-		s := source{node: a.Node, pod: somePod(pods[a.Node])}
+		strangers := slices.DeleteFunc(slices.Clone(pods[a.Node]), func(p agent.Pod) bool {
+			return slices.ContainsFunc(b.Members, func(m cluster.Member) bool { return m.Pod.UID == p.UID })
+		})
+		s := source{node: a.Node, pod: cmp.Or(somePod(strangers), somePod(pods[a.Node]))}
 		if s.pod == nil {
 			s.why = "no pod with a network of its own is on " + a.Node
 		}
@@ -113,48 +117,63 @@ func sourceOf(a cluster.End, pods map[string][]agent.Pod) source {
 
 // toPods makes the cells to pods of b and its Service.
 func (t *pair) toPods(from source, b cluster.End) error {
-	var same, other *cluster.Member
-	for i := range b.Members {
-		m := &b.Members[i]
-		switch itself := from.pod != nil && m.Pod.UID == from.pod.UID; {
-		case itself && len(b.Members) > 1:
-		case m.Node == from.node && same == nil:
-			same = m
-		case m.Node != from.node && other == nil:
-			other = m
-		}
-	}
-	for _, to := range []struct {
-		m     *cluster.Member
-		place string
-	}{{same, "same-node"}, {other, "other-node"}} {
-		c := probe.Cell{Peer: to.place, Via: "pod-address", Target: b.Target()}
-		switch m := to.m; {
+	same, other := choose(from, b.Members)
+	for i, m := range []*cluster.Member{same, other} {
+		place := places()[i]
+		c := probe.Cell{Peer: place, Via: "pod-address", Target: b.Target()}
+		src := from
+		switch {
 		case m == nil:
-			c.Reason = fmt.Sprintf("%s has no pod on %s", b.Target(), map[string]string{"same-node": from.node, "other-node": "another node than " + from.node}[to.place])
+			c.Reason = fmt.Sprintf("%s has no pod on %s", b.Target(), []string{from.node, "another node than " + from.node}[i])
 		case m.Port == 0:
 			return usagef("--between %s: it names no port, and neither do its pods nor a service: say %s:PORT", b.Text, b.Target())
 		case len(m.Pod.IPs) == 0:
 			c.Reason = "the pod has no address"
 		default:
 			c.Target, c.Host, c.Port = "pod/"+m.Pod.Namespace+"/"+m.Pod.Name, m.Pod.IPs[0], m.Port
-			at := cluster.Point{Node: m.Node}
-			t.capture(at)
-			if !m.Pod.HostNet {
-				at.Pod = &m.Pod
-				t.capture(at)
+			if from.pod != nil && m.Pod.UID == from.pod.UID {
+				src.pod, src.why = nil, "the only pod of B on this node is A itself"
 			}
-			t.host(m.Pod.IPs...)
+			t.captureMember(m)
 		}
-		t.add(from, c, "pod-"+strings.TrimSuffix(to.place, "-node"))
+		t.add(src, c, "pod-"+strings.TrimSuffix(place, "-node"))
 	}
+	t.toService(from, b)
+	return nil
+}
+
+// places are where the far end may be, seen from the near one.
+func places() []string { return []string{"same-node", "other-node"} }
+
+// choose finds a pod on the node of the source, and one on another; the source
+// itself only when there is no other.
+func choose(from source, members []cluster.Member) (same, other *cluster.Member) {
+	itself := func(m *cluster.Member) bool { return m != nil && from.pod != nil && m.Pod.UID == from.pod.UID }
+	for i := range members {
+		m := &members[i]
+		switch {
+		case m.Node != from.node && other == nil:
+			other = m
+		case m.Node == from.node && (same == nil || itself(same)):
+			same = m
+		}
+	}
+	return same, other
+}
+
+func (t *pair) captureMember(m *cluster.Member) {
+	t.capture(cluster.Point{Node: m.Node})
+	if !m.Pod.HostNet {
+		t.capture(cluster.Point{Node: m.Node, Pod: &m.Pod})
+	}
+	t.host(m.Pod.IPs...)
+}
+
+// toService makes the cells to the Service of b.
+func (t *pair) toService(from source, b cluster.End) {
 	address := probe.Cell{Peer: "any", Via: "service-address", Target: b.Target()}
 	name := probe.Cell{Peer: "any", Via: "service-name", Target: b.Target()}
-	switch s := b.Service; {
-	case s == nil:
-		address.Reason = "no service leads to this pod and port"
-		name.Reason = address.Reason
-	default:
+	if s := b.Service; s != nil {
 		address.Target, address.Port = "service/"+s.Namespace+"/"+s.Name, s.Port
 		name.Target, name.Port, name.Host = address.Target, s.Port, s.Name+"."+s.Namespace+".svc"
 		if len(s.Addresses) > 0 {
@@ -163,10 +182,12 @@ func (t *pair) toPods(from source, b cluster.End) error {
 		} else {
 			address.Reason = "the service is headless: it has no address of its own"
 		}
+	} else {
+		address.Reason = "no service leads to this pod and port"
+		name.Reason = address.Reason
 	}
 	t.add(from, address, "service")
 	t.add(from, name, "service-name")
-	return nil
 }
 
 // toNodes makes the cells to a port of b's node, the same port of A's own node
@@ -183,7 +204,8 @@ func (t *pair) toNodes(from source, b cluster.End, nodes []cluster.Node) {
 	if b.Node != from.node {
 		other = b.Node
 	}
-	for place, name := range map[string]string{"same-node": from.node, "other-node": other} {
+	for i, name := range []string{from.node, other} {
+		place := places()[i]
 		c := probe.Cell{Peer: place, Via: "node-address", Target: "node/" + name, Port: b.Port}
 		if n := byName[name]; len(n.IPs) > 0 {
 			c.Host = n.IPs[0]
@@ -194,7 +216,6 @@ func (t *pair) toNodes(from source, b cluster.End, nodes []cluster.Node) {
 		}
 		t.add(from, c, "node-"+strings.TrimSuffix(place, "-node"))
 	}
-	slices.SortFunc(t.cells, func(x, y probe.Cell) int { return strings.Compare(y.ID, x.ID) })
 }
 
 // outside makes the cells to what is no part of the cluster, also from another
