@@ -27,10 +27,20 @@ for; passwords, tokens and keys are taken out before a byte is written.
    casefile collect -n shop --capture 'pod/shop/web-0=tcp port 8080'
    casefile collect --nodes none                 the API server only, nothing is created
    sudo casefile collect --host                  this machine only, no Kubernetes; see bundle merge
+   casefile collect --between 'pod/shop/web-0 service/shop/db:5432'
+   casefile collect --between 'pod/shop/web-0 tcp://db.example.com:5432'
+   casefile collect --probe dns:db.shop.svc@pod/shop/web-0 --probe tcp:mesh --probe clock
+   casefile collect --probe mtu:node/n2@node/n1 --probe https://shop.example.com/health
 
 On nodes it runs one Job each, in kube-system, that removes itself; what will be made
 is shown first. Its image is found by a ladder: --agent-image, casefile.local/agent
 loaded beforehand (see casefile agent image), an image on the node that has a shell.
+
+Nothing is sent to anybody unless --probe or --between ask for it; what will be is shown
+first, and each probe is a line in collection/actions.ndjson. --between captures both
+ends and connects from a pod of A and from its node to a pod of B on the same node and
+on another, to its Service by address and by name: probes/contrasts.json is the table,
+and says along which of these the outcome differs.
 
 With --redact strict the names of nodes, namespaces, objects, hosts and users, and all
 addresses become pseudonyms; casefile bundle reveal turns them back, for you alone.

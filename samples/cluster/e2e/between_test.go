@@ -86,7 +86,7 @@ func (k *kit) between(t *testing.T, a, b string, more ...string) contrasts {
 	if !strings.Contains(log, "They will send, as asked for") {
 		t.Errorf("what is sent was not shown:\n%s", log)
 	}
-	list, _ := k.run(t, time.Minute, 0, "bundle", "ls", "--unverified", file, "captures/**")
+	list, _ := k.run(t, time.Minute, 0, "bundle", "ls", "--unverified", file, "captures/*/*")
 	for _, folder := range []string{strings.ReplaceAll(a, "/", "_"), strings.ReplaceAll(b, "/", "_"), "node_cf-n1", "node_cf-n2"} {
 		if !strings.Contains(list, "captures/"+folder+"/") {
 			t.Errorf("%s was not captured:\n%s", folder, list)
@@ -100,6 +100,7 @@ func (k *kit) between(t *testing.T, a, b string, more ...string) contrasts {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
+	t.Logf("%s", c)
 	return c
 }
 
