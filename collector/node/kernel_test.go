@@ -133,7 +133,7 @@ func twoNamespaces(t *testing.T) (a, b string, pidA int) {
 	for _, ns := range []string{a, b} {
 		sh(t, "ip netns add "+ns)
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
-		sh(t, "ip -n "+ns+" link set lo up")
+		sh(t, "ip netns exec "+ns+" sysctl -qw net.ipv6.conf.default.accept_dad=0 && ip -n "+ns+" link set lo up") // no routes that come later
 	}
 	sh(t, fmt.Sprintf(`ip -n %[1]s link add eth0 mtu 1400 type veth peer name eth0 netns %[2]s
 ip -n %[1]s addr add 10.9.9.1/24 dev eth0

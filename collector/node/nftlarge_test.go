@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +104,53 @@ func TestRulesetCancelled(t *testing.T) {
 	})
 	if len(results) != 1 || results[0].Status != collector.StatusPartial {
 		t.Errorf("%+v", results)
+	}
+}
+
+// BenchmarkRuleset reads 20,000 rules and as many elements, and has nft do so.
+func BenchmarkRuleset(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("makes network namespaces: needs root")
+	}
+	ns := fmt.Sprintf("cfnode-bench%d", os.Getpid())
+	run := func(stdin string, args ...string) *os.ProcessState {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Stdin = strings.NewReader(stdin)
+		if err := cmd.Run(); err != nil {
+			b.Fatal(args, err)
+		}
+		return cmd.ProcessState
+	}
+	run("", "ip", "netns", "add", ns)
+	b.Cleanup(func() { run("", "ip", "netns", "del", ns) })
+	run(manyRules(20_000), "ip", "netns", "exec", ns, "nft", "-f", "-")
+	b.Run("casefile", func(b *testing.B) {
+		collector.OnOwnThread(func() {
+			fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err == nil {
+				err = unix.Setns(fd, unix.CLONE_NEWNET)
+			}
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			for b.Loop() {
+				rs := ruleset{dump: newDump(b.Context(), unix.NETLINK_NETFILTER), dec: newNFTDecoder(), enc: json.NewEncoder(io.Discard), compat: map[string]bool{}}
+				if err := rs.write(); err != nil || rs.rules != 20_000 || rs.elements != 20_000 {
+					b.Error(err, rs.rules, rs.elements)
+				}
+			}
+		})
+	})
+	for _, args := range []string{"nft -j list ruleset", "nft -a list ruleset"} {
+		b.Run(args, func(b *testing.B) {
+			var rss int64
+			for b.Loop() {
+				usage := run("", append(strings.Fields("ip netns exec "+ns), strings.Fields(args)...)...).SysUsage().(*syscall.Rusage)
+				rss = max(rss, usage.Maxrss)
+			}
+			b.ReportMetric(float64(rss)/1024, "MiB-RSS")
+		})
 	}
 }
 

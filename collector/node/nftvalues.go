@@ -124,8 +124,8 @@ func maskText(b []byte, value valueText) string {
 	return "/" + strconv.Itoa(ones)
 }
 
-// datatype is a type that nft gives the keys of a set. Its tool, not the
-// kernel, numbers them; google/nftables has the same table.
+// datatype is a type that nft gives the keys of a set. The tool, not the
+// kernel, numbers them.
 type datatype struct {
 	name string
 	size int // bytes; 0 is all that are there

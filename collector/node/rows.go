@@ -58,7 +58,9 @@ type routeRow struct {
 	InitCwnd   int      `json:"initCwnd,omitempty"`
 	Hoplimit   int      `json:"hoplimit,omitempty"`
 	Congestion string   `json:"congestion,omitempty"`
-	Encap      string   `json:"encap,omitempty"`
+	Encap      string   `json:"encap,omitempty"`   // its type
+	Nexthop    int      `json:"nexthop,omitempty"` // id of a nexthop object
+	Pref       string   `json:"pref,omitempty"`    // of a router, by IPv6
 }
 
 type nexthopRow struct {
@@ -66,6 +68,8 @@ type nexthopRow struct {
 	Dev    string `json:"dev,omitempty"`
 	Index  int    `json:"index,omitempty"`
 	Weight int    `json:"weight"`
+
+	Flags []string `json:"flags,omitempty"`
 }
 
 type ruleRow struct {
@@ -103,6 +107,14 @@ type neighRow struct {
 	Family string   `json:"family,omitempty"`
 	Vlan   int      `json:"vlan,omitempty"`
 	Master int      `json:"master,omitempty"`
+
+	Probes       int `json:"probes,omitempty"`       // sent without an answer
+	ConfirmedSec int `json:"confirmedSec,omitempty"` // ago
+	UsedSec      int `json:"usedSec,omitempty"`
+	UpdatedSec   int `json:"updatedSec,omitempty"`
+	VNI          int `json:"vni,omitempty"`
+	Port         int `json:"port,omitempty"`
+	Nexthop      int `json:"nexthop,omitempty"` // id of a nexthop object
 }
 
 type kmsgRow struct {

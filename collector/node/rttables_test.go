@@ -40,6 +40,7 @@ func routedNamespace(t *testing.T) (ns string, pid int) {
 ip -n %[1]s link add eth0 type veth peer name eth0 netns %[2]s
 ip -n %[1]s addr add 10.9.9.1/24 dev eth0 label eth0:a brd +
 ip -n %[1]s addr add 10.9.8.1/24 dev eth0 valid_lft 3000 preferred_lft 2000
+ip -n %[1]s addr add 10.9.7.1 peer 10.9.7.2/32 dev eth0
 ip -n %[1]s link set eth0 up
 ip -n %[2]s link set eth0 up
 ip -n %[1]s nexthop add id 1 via 10.9.9.2 dev eth0
@@ -47,6 +48,7 @@ ip -n %[1]s nexthop add id 2 blackhole
 ip -n %[1]s nexthop add id 3 via 10.9.9.3 dev eth0 onlink
 ip -n %[1]s nexthop add id 10 group 1,5/3,2
 ip -n %[1]s route add 10.77.0.0/16 via 10.9.9.2 advmss 1200 initcwnd 20 tos 0x10
+ip -n %[1]s route add 10.78.0.0/16 nhid 10
 ip -n %[1]s rule add priority 500 ipproto tcp sport 80-90 dport 443 uidrange 5-6 table 100 suppress_prefixlength 0
 ip -n %[1]s rule add priority 501 from 10.8.0.0/16 blackhole
 ip netns exec %[1]s sysctl -qw net.ipv4.conf.eth0.forwarding=1 net.ipv4.conf.eth0.rp_filter=2 net.ipv4.neigh.eth0.gc_stale_time=77
@@ -191,12 +193,12 @@ func checkFullRows(t *testing.T, sink *memSink) {
 	found := 0
 	for _, a := range rows[addrRow](t, sink, "addrs.ndjson") {
 		if a.Addr == "10.9.9.1/24" && a.Label == "eth0:a" && a.Broadcast == "10.9.9.255" && a.ValidSec == 0 ||
-			a.Addr == "10.9.8.1/24" && a.ValidSec > 2900 && a.PreferredSec > 1900 && a.PreferredSec <= 2000 {
+			a.Addr == "10.9.7.1/32" && a.Peer == "10.9.7.2/32" || a.Addr == "10.9.8.1/24" && a.ValidSec > 2900 && a.PreferredSec > 1900 && a.PreferredSec <= 2000 {
 			found++
 		}
 	}
 	for _, r := range rows[routeRow](t, sink, "routes.ndjson") {
-		if r.Dst == "10.77.0.0/16" && r.AdvMSS == 1200 && r.InitCwnd == 20 && r.TOS == 16 {
+		if r.Dst == "10.77.0.0/16" && r.AdvMSS == 1200 && r.InitCwnd == 20 && r.TOS == 16 || r.Dst == "10.78.0.0/16" && r.Nexthop == 10 && len(r.Nexthops) == 2 && r.Nexthops[0].Weight == 5 {
 			found++
 		}
 	}
@@ -206,8 +208,8 @@ func checkFullRows(t *testing.T, sink *memSink) {
 			found++
 		}
 	}
-	if found != 5 {
-		t.Errorf("%d of 5 rows are full: %s%s%s", found, sink.files["addrs.ndjson"], sink.files["routes.ndjson"], sink.files["rules.ndjson"])
+	if found != 7 {
+		t.Errorf("%d of 7 rows are full: %s%s%s", found, sink.files["addrs.ndjson"], sink.files["routes.ndjson"], sink.files["rules.ndjson"])
 	}
 }
 
@@ -277,6 +279,18 @@ func FuzzTables(f *testing.F) {
 	})
 }
 
+func FuzzRoutes(f *testing.F) {
+	f.Add(append([]byte{2, 16, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, append(attr(1, []byte{10, 8, 0, 0}), attr(9, append([]byte{16, 0, 0, 4, 2, 0, 0, 0}, attr(5, []byte{10, 0, 0, 1})...))...)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		route, _ := newRouteDecoder(nil).row(b)
+		neigh, _ := parseNeigh(neighSchema(), b, nil)
+		addr, _ := parseAddr(addrSchema(), b, nil)
+		if _, err := json.Marshal([]any{route, neigh, addr}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func FuzzRules(f *testing.F) {
 	f.Add(append([]byte{2, 0, 16, 0, 254, 0, 0, 1, 0, 0, 0, 0}, append(attr(2, []byte{10, 8, 0, 0}), attr(23, []byte{80, 0, 90, 0})...)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -285,4 +299,28 @@ func FuzzRules(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// The number that a device has for its peer's namespace is told with the inode
+// by which the bundle knows that one.
+func TestNamespacesBehindDevices(t *testing.T) {
+	a, b, pidA := twoNamespaces(t)
+	pidB := sitIn(t, b, "listen:127.0.0.1:7009")
+	sink, _ := collect(t, Options{})
+	for _, c := range []struct{ from, to int }{{pidA, pidB}, {pidB, pidA}} {
+		at := fmt.Sprintf("nodes/n1/netns/%d/0/net/", inodeOf(t, c.from))
+		var id *int
+		for _, l := range rows[linkRow](t, sink, at+"links.ndjson") {
+			if l.Name == "eth0" {
+				id = l.LinkNetnsID
+			}
+		}
+		got := rows[struct {
+			ID    int
+			Inode uint64
+		}](t, sink, at+"netnsids.ndjson")
+		if len(got) != 1 || id == nil || got[0].ID != *id || got[0].Inode != inodeOf(t, c.to) {
+			t.Errorf("%+v, want %v for namespace %d (%s, %s)", got, id, inodeOf(t, c.to), a, b)
+		}
+	}
 }
