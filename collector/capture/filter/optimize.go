@@ -16,7 +16,8 @@ type fact struct {
 	outcome bool
 }
 
-// maxFacts bounds the work; the oldest are forgotten first.
+// maxFacts bounds the work; the oldest are forgotten first, and before them what
+// is only known not to be so.
 const maxFacts = 32
 
 // thread sends jumps past tests whose outcome is known on that way. A test is
@@ -75,7 +76,12 @@ func learn(facts []fact, f fact) []fact {
 	if f.code == 0 {
 		return facts
 	}
-	return append(slices.Clone(facts[max(0, len(facts)-maxFacts+1):]), f)
+	facts = slices.Clone(facts)
+	if len(facts) >= maxFacts {
+		i := slices.IndexFunc(facts, func(f fact) bool { return !f.outcome })
+		facts = slices.Delete(facts, max(i, 0), max(i, 0)+1)
+	}
+	return append(facts, f)
 }
 
 // decide draws on a test with the same outcome, or on a known value.
