@@ -17,7 +17,7 @@ type fact struct {
 }
 
 // maxFacts bounds the work; the oldest are forgotten first, and before them what
-// is only known not to be so.
+// the same code was found not to be: ports have long lists.
 const maxFacts = 32
 
 // thread sends jumps past tests whose outcome is known on that way. A test is
@@ -78,7 +78,7 @@ func learn(facts []fact, f fact) []fact {
 	}
 	facts = slices.Clone(facts)
 	if len(facts) >= maxFacts {
-		i := slices.IndexFunc(facts, func(f fact) bool { return !f.outcome })
+		i := slices.IndexFunc(facts, func(old fact) bool { return old.code == f.code && !old.outcome })
 		facts = slices.Delete(facts, max(i, 0), max(i, 0)+1)
 	}
 	return append(facts, f)
