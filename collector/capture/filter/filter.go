@@ -45,8 +45,16 @@
 // Protochain, a loop, which the kernel takes in no program. Offsets before the
 // packet, where the kernel keeps other data, or beyond 65535; numbers that are
 // too large for their field; byte with & or |, which tcpdump gets wrong.
+//
+// # Other than tcpdump
+//
 // Divisors that begin with a zero, such as len / ip[0], are refused by tcpdump
-// for no reason and are taken here.
+// for no reason and are taken here. Inbound, outbound and ifindex mean the
+// same everywhere; right of pppoes and geneve, tcpdump reads other metadata for
+// them. What arithmetic keeps in scratch memory never moves offsets; in tcpdump
+// it may, right of geneve, and of vlan in a live capture. Where its optimizer
+// changes a verdict, which tells on packets that end early, we do what its
+// program without the optimizer does.
 package filter
 
 import (
