@@ -50,11 +50,10 @@ func (g *gatherer) nodeTool(ctx context.Context, path string, programs []string,
 		words := append(strings.Fields(program), args...)
 		for _, dir := range []string{"/usr/sbin/", "/sbin/", "/usr/local/sbin/", "/usr/bin/", "/run/current-system/sw/bin/"} {
 			m, failed := g.runTool(ctx, path, root, append([]string{dir + words[0]}, words[1:]...))
-			if errors.Is(failed, fs.ErrNotExist) {
-				continue
-			}
 			if errors.Is(failed, errRoot) {
 				failed = fmt.Errorf("%w: %w", collector.ErrUnsupported, failed)
+			} else if errors.Is(failed, fs.ErrNotExist) {
+				continue
 			}
 			g.recordErr(path, failed, m, start)
 			return
@@ -68,7 +67,7 @@ func (g *gatherer) nodeTool(ctx context.Context, path string, programs []string,
 var errRoot = errors.New("the root of the node is out of reach")
 
 func (g *gatherer) runTool(ctx context.Context, path, root string, argv []string) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, toolWait)
+	ctx, cancel := context.WithTimeoutCause(ctx, toolWait, fmt.Errorf("it took more than %s", toolWait))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
@@ -95,7 +94,7 @@ func (g *gatherer) runTool(ctx context.Context, path, root string, argv []string
 	case limited.N <= 0:
 		return n, fmt.Errorf("%w: cut at %d bytes", errPartial, maxToolOut)
 	case ctx.Err() != nil:
-		return n, fmt.Errorf("%w: %s killed after %s", errPartial, argv[0], toolWait)
+		return n, fmt.Errorf("%w: %s was killed: %w", errPartial, argv[0], context.Cause(ctx))
 	case failed != nil:
 		return n, fmt.Errorf("%w: %s: %w: %s", errPartial, argv[0], failed, said.text())
 	}
