@@ -207,3 +207,28 @@ func TestFlowtableAndMergedLoads(t *testing.T) {
 		}
 	}
 }
+
+// What is beyond the bounds is named in the result, and the rest still comes.
+func TestLargeSetIsCut(t *testing.T) {
+	ns, pid := oneNamespace(t, "c")
+	var b strings.Builder
+	b.WriteString("table ip t {\nset big { type ipv4_addr; elements = {\n")
+	for i := range maxSetElements + 5 {
+		fmt.Fprintf(&b, "10.%d.%d.%d,\n", i>>16, i>>8&255, i&255)
+	}
+	b.WriteString("} }\nset small { type ipv4_addr; elements = { 10.0.0.1 } }\nchain c {\ncounter\n}\n}\n")
+	feed(t, ns, b.String(), "nft", "-f", "-")
+	sink, results := inSpace(t, pid, func(g *gatherer) { g.netfilter(t.Context(), "", false, true) })
+	counts := map[string]int{}
+	for _, r := range rows[nftRow](t, sink, "nftables.ndjson") {
+		counts[r.Kind+" "+r.Set]++
+	}
+	if counts["element big"] != maxSetElements || counts["element small"] != 1 || counts["rule "] != 1 {
+		t.Errorf("%v", counts)
+	}
+	for _, r := range results {
+		if r.Path == "nftables.ndjson" && (r.Status != collector.StatusPartial || !strings.Contains(r.Reason, "set big of table t has more than 50000 elements")) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
