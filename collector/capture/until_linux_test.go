@@ -77,7 +77,7 @@ func TestTriggers(t *testing.T) {
 			sendUDP(t, l.near, "10.77.0.2:9", 1)
 		},
 		"counter Udp.InDatagrams > 0": func() { receiveOne(t, l) },
-		"packet icmp[icmptype] == 3":  func() { sendUDP(t, l.near, "10.77.0.2:9", 1) },
+		"packet udp dst port 7":       func() { sendUDP(t, l.near, "10.77.0.2:7", 1) },
 		"log connection .* BOOM": func() {
 			put(old, "2026 stdout F connection ")
 			time.Sleep(watchEvery * 3 / 2)
