@@ -54,7 +54,7 @@ func collectCommand() *cli.Command {
 		Usage:       "make a bundle of the cluster, or of this machine",
 		ArgsUsage:   " ",
 		Description: collectHelp,
-		Flags:       slices.Concat(collectFlags(), probeFlags(), redactFlags(), clusterFlags()),
+		Flags:       slices.Concat(collectFlags(), recordingFlags(), probeFlags(), redactFlags(), clusterFlags()),
 		Action:      collect,
 	}
 }
@@ -138,6 +138,7 @@ type plan struct {
 	Probes     []probePlan       `json:"probes,omitempty"`
 	Between    []string          `json:"between,omitempty"`
 	Payload    string            `json:"payload"`
+	ringPlan
 	EBPF       string            `json:"ebpf,omitempty"`
 	Redaction  string            `json:"redaction"`
 	RulePack   string            `json:"rulePack,omitempty"` // sha256 of --redact-rules
@@ -159,6 +160,9 @@ type captureRequest struct {
 	Target string `json:"target"`
 	Filter string `json:"filter,omitempty"`
 }
+
+// timeToSeal is what captures that wait for a trigger leave of --timeout.
+const timeToSeal = 30 * time.Second
 
 // planFrom checks every flag before anything is touched.
 func planFrom(c *cli.Context) (*plan, error) {
@@ -189,6 +193,12 @@ func planFrom(c *cli.Context) (*plan, error) {
 		}
 		p.Captures = append(p.Captures, captureRequest{Target: target, Filter: filter})
 	}
+	if p.ringPlan, err = recordingFrom(c); err != nil {
+		return nil, err
+	}
+	if len(p.Until) > 0 && !c.IsSet("capture-duration") {
+		p.duration = max(p.timeout-timeToSeal, p.timeout/2)
+	}
 	if err := p.readProbes(c); err != nil {
 		return nil, err
 	}
@@ -198,6 +208,9 @@ func planFrom(c *cli.Context) (*plan, error) {
 	}
 	if p.ebpf > 0 {
 		p.EBPF = p.ebpf.String()
+	}
+	if err := p.ringPlan.check(len(p.Captures)+2*len(p.Between), p.duration); err != nil {
+		return nil, err
 	}
 	return p, p.check()
 }
@@ -268,6 +281,7 @@ func collect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	p.listen(ctx, j.note)
 	return j.run(ctx, c.Context)
 }
 

@@ -174,9 +174,16 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 	}
 	j.probing = probes
 	plans := make([]agent.Plan, len(pick.Nodes))
+	var names map[string]string
+	if len(targets) > 0 {
+		names = k.Addresses(ctx, pods)
+	}
 	for i, n := range pick.Nodes {
 		plans[i] = j.agentPlan(n, pods[n], targets)
 		plans[i].Probes = probes.byNode[n]
+		if len(plans[i].Captures) > 0 {
+			plans[i].Addresses = names
+		}
 	}
 	for _, t := range targets {
 		j.captures = append(j.captures, j.captureIndexOf(t))
@@ -232,6 +239,9 @@ func (j *job) agentPlan(node string, pods []agent.Pod, targets []cluster.Target)
 				p.Prefixes = append(p.Prefixes, prefix)
 			}
 		}
+	}
+	if len(p.Captures) > 0 {
+		j.plan.ringPlan.plan(&p)
 	}
 	return p
 }

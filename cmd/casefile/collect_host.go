@@ -141,8 +141,11 @@ func hostCollectors(j *job, name string, pods []node.Pod) ([]collector.Collector
 				return nil, err
 			}
 			s.NetnsPath, s.Netns = fmt.Sprintf("/proc/%d/ns/net", ns.PID), ns.Inode
+			s.LogDirs = []string{"/var/log/pods/" + target.Namespace + "_" + target.Name + "_" + ns.PodUID}
 			point += " " + r.Target
 		}
+		s.App, s.Where, s.Description = "casefile "+version, name, r.Target
+		j.plan.ringPlan.spec(&s)
 		specs = append(specs, s)
 		j.captures = append(j.captures, captureIndex{Name: s.Name, Target: r.Target, Filter: r.Filter, Snaplen: j.plan.Snaplen,
 			Duration: j.plan.duration.Milliseconds(), Points: []string{point}})

@@ -217,3 +217,7 @@ func counterPair(prefix, key string, text []byte) (uint64, error) {
 }
 
 const maxCounters = 1 << 20 // bytes of a file of counters; a row for each of many CPUs
+
+// Signal says whether it is the signal that the trigger waits for, which the
+// program itself has to listen for.
+func (u Until) Signal() bool { return u.kind == untilSignal }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -146,4 +147,45 @@ func get[T any](ctx context.Context, c *Cluster, path string) (*T, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return o, nil
+}
+
+// maxAddresses bounds [Cluster.Addresses]: they go into every plan and every
+// capture.
+const maxAddresses = 20_000
+
+// Addresses names what the packets of a capture may come from: Services by
+// service/NS/NAME, nodes by node/NAME, pods by NS/NAME. What may not be listed
+// is left out.
+func (c *Cluster) Addresses(ctx context.Context, pods map[string][]agent.Pod) map[string]string {
+	names := map[string]string{}
+	put := func(address, name string) {
+		if _, taken := names[address]; !taken && len(names) < maxAddresses && address != corev1.ClusterIPNone && address != "" {
+			names[address] = name
+		}
+	}
+	_ = each(ctx, c, coreResource("services", "Service", true), "", nil, func(s *corev1.Service) {
+		for _, ip := range append(slices.Clone(s.Spec.ClusterIPs), s.Spec.ClusterIP) {
+			put(ip, "service/"+s.Namespace+"/"+s.Name)
+		}
+		for _, in := range s.Status.LoadBalancer.Ingress {
+			put(in.IP, "service/"+s.Namespace+"/"+s.Name)
+		}
+	})
+	_ = each(ctx, c, coreResource("nodes", "Node", false), "", nil, func(n *corev1.Node) {
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
+				put(a.Address, "node/"+n.Name)
+			}
+		}
+	})
+	for _, list := range pods {
+		for _, p := range list {
+			for _, ip := range p.IPs {
+				if !p.HostNet {
+					put(ip, p.Namespace+"/"+p.Name)
+				}
+			}
+		}
+	}
+	return names
 }

@@ -1,0 +1,24 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// onSignal calls f when SIGUSR1 comes.
+func onSignal(ctx context.Context, f func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	go func() {
+		defer signal.Stop(c)
+		select {
+		case <-c:
+			f()
+		case <-ctx.Done():
+		}
+	}()
+}
