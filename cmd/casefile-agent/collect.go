@@ -45,6 +45,9 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	if err != nil {
 		return agent.End{}, err
 	}
+	if plan.Live {
+		return live(ctx, plan, s, redactor, spool)
+	}
 	fragment, err := bundle.NewFragment(s.Frames(), bundle.Options{Top: plan.Top, Time: plan.Time, Redactor: redactor, SpoolDir: spool})
 	if err != nil {
 		return agent.End{}, err

@@ -122,30 +122,30 @@ func configFlags(c *cli.Context) cluster.ConfigFlags {
 // plan is what a run was asked for; it goes into the bundle as
 // collection/plan.json.
 type plan struct {
-	Command    string            `json:"command"`
-	Version    string            `json:"version"`
-	Cluster    string            `json:"cluster,omitempty"`
-	Host       bool              `json:"host,omitempty"`
-	Profile    string            `json:"profile,omitempty"`
-	Namespaces []string          `json:"namespaces,omitempty"`
-	Since      string            `json:"since,omitempty"`
-	Nodes      string            `json:"nodes,omitempty"`
-	Samples    int               `json:"samples"`
-	Interval   string            `json:"sampleInterval"`
-	Captures   []captureRequest  `json:"captures,omitempty"`
-	Duration   string            `json:"captureDuration,omitempty"`
-	Snaplen    int               `json:"snaplen,omitempty"`
-	Probes     []probePlan       `json:"probes,omitempty"`
-	Between    []string          `json:"between,omitempty"`
-	Payload    string            `json:"payload"`
+	Command    string           `json:"command"`
+	Version    string           `json:"version"`
+	Cluster    string           `json:"cluster,omitempty"`
+	Host       bool             `json:"host,omitempty"`
+	Profile    string           `json:"profile,omitempty"`
+	Namespaces []string         `json:"namespaces,omitempty"`
+	Since      string           `json:"since,omitempty"`
+	Nodes      string           `json:"nodes,omitempty"`
+	Samples    int              `json:"samples"`
+	Interval   string           `json:"sampleInterval"`
+	Captures   []captureRequest `json:"captures,omitempty"`
+	Duration   string           `json:"captureDuration,omitempty"`
+	Snaplen    int              `json:"snaplen,omitempty"`
+	Probes     []probePlan      `json:"probes,omitempty"`
+	Between    []string         `json:"between,omitempty"`
+	Payload    string           `json:"payload"`
 	ringPlan
-	EBPF       string            `json:"ebpf,omitempty"`
-	Redaction  string            `json:"redaction"`
-	RulePack   string            `json:"rulePack,omitempty"` // sha256 of --redact-rules
-	MaxBytes   int64             `json:"maxBytes"`
-	Timeout    string            `json:"timeout"`
-	Labels     map[string]string `json:"labels,omitempty"`
-	Note       string            `json:"note,omitempty"`
+	EBPF      string            `json:"ebpf,omitempty"`
+	Redaction string            `json:"redaction"`
+	RulePack  string            `json:"rulePack,omitempty"` // sha256 of --redact-rules
+	MaxBytes  int64             `json:"maxBytes"`
+	Timeout   string            `json:"timeout"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Note      string            `json:"note,omitempty"`
 
 	since, interval, duration, timeout, ebpf time.Duration
 

@@ -52,7 +52,7 @@ func newApp() *cli.App {
 		UseShortOptionHandling:    false,
 		Description:               appHelp,
 		Commands: []*cli.Command{
-			collectCommand(), analyzeCommand(), verifyCommand(), explainCommand(), demoCommand(),
+			collectCommand(), analyzeCommand(), verifyCommand(), explainCommand(), demoCommand(), captureCommand(),
 			keygenCommand(), trustCommand(), bundleCommand(), agentCommand(),
 		},
 		CommandNotFound: nil,

@@ -2,7 +2,15 @@
 
 package main
 
-import "context"
+import (
+	"context"
+	"errors"
+	"io"
+)
 
 // onSignal has no signal to wait for here.
 func onSignal(context.Context, func()) {}
+
+func ignoreBrokenPipe() {}
+
+func isBrokenPipe(err error) bool { return errors.Is(err, io.ErrClosedPipe) }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -22,3 +23,9 @@ func onSignal(ctx context.Context, f func()) {
 		}
 	}()
 }
+
+// ignoreBrokenPipe makes writing to a pipe that nobody reads an error, so that
+// what runs elsewhere can be ended.
+func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }
+
+func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -89,7 +89,7 @@ type Plan struct {
 	Until     []string           `json:"until,omitempty"`
 	AfterMS   int64              `json:"afterMillis,omitempty"` // from the trigger to the end
 	Addresses map[string]string  `json:"addresses,omitempty"`   // address → name, for the files
-	Live      bool               `json:"live,omitempty"`        // the F records are one pcapng stream and no fragment
+	Live      bool               `json:"live,omitempty"`        // captures only, and the F records are pieces of them ([ReadPieces]) and no fragment
 	Trigger   *collector.Trigger `json:"-"`                     // shared by the plans of a run with Until
 
 	Rules []byte `json:"rules,omitempty"` // the user's own rules of redaction, as their file has them

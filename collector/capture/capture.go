@@ -83,6 +83,14 @@ type Spec struct {
 	ring  int // bytes; 0 is ringDefault
 }
 
+// of is how many milliseconds the capture was to take, if that was bounded.
+func (s Spec) of() string {
+	if s.Duration > 24*time.Hour {
+		return ""
+	}
+	return fmt.Sprintf(" of %d", s.Duration.Milliseconds())
+}
+
 // comment is that of the file.
 func (s Spec) comment() string {
 	if s.Where == "" {
@@ -235,10 +243,10 @@ func result(path string, s Spec, st Stats) collector.Result {
 	switch st.Stopped {
 	case stoppedSize:
 		r.Status = collector.StatusPartial
-		r.Reason += fmt.Sprintf("; stopped by its limit of %d bytes after %d of %d ms: narrow the filter or lower the snaplen", s.MaxBytes, st.Millis, s.Duration.Milliseconds())
+		r.Reason += fmt.Sprintf("; stopped by its limit of %d bytes after %d%s ms: narrow the filter or lower the snaplen", s.MaxBytes, st.Millis, s.of())
 	case stoppedCanceled:
 		r.Status = collector.StatusPartial
-		r.Reason += fmt.Sprintf("; canceled after %d of %d ms", st.Millis, s.Duration.Milliseconds())
+		r.Reason += fmt.Sprintf("; canceled after %d%s ms", st.Millis, s.of())
 	case stoppedUntriggered:
 		r.Status = collector.StatusPartial
 		r.Reason += fmt.Sprintf("; never triggered within %d ms: this is the last of it", st.Millis)
