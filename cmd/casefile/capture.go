@@ -140,7 +140,7 @@ func capturingFrom(c *cli.Context) (*capturing, error) {
 	if r.duration == 0 {
 		r.duration = forever
 	}
-	if err := r.ringPlan.check(len(r.targets), r.duration); err != nil {
+	if err := r.ringPlan.check(len(r.targets), forever); err != nil {
 		return nil, err
 	}
 	return r, r.check()

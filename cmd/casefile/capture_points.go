@@ -129,7 +129,7 @@ func (r *capturing) remote(c *cli.Context) ([]collector.Collector, error) {
 	if points > 1 && !strings.HasSuffix(r.w, "/") {
 		return nil, usagef("%s: %d pods make several files: say -w DIR/", strings.Join(r.targets, " "), points)
 	}
-	if err := r.ringPlan.check(points, r.duration); err != nil {
+	if err := r.ringPlan.check(points, forever); err != nil {
 		return nil, err
 	}
 	r.duration = min(r.duration, longestCluster)

@@ -197,7 +197,7 @@ func planFrom(c *cli.Context) (*plan, error) {
 		return nil, err
 	}
 	if len(p.Until) > 0 && !c.IsSet("capture-duration") {
-		p.duration = max(p.timeout-timeToSeal, p.timeout/2)
+		p.duration = max(p.timeout-timeToSeal-p.after, p.timeout/4)
 	}
 	if err := p.readProbes(c); err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func planFrom(c *cli.Context) (*plan, error) {
 	if p.ebpf > 0 {
 		p.EBPF = p.ebpf.String()
 	}
-	if err := p.ringPlan.check(len(p.Captures)+2*len(p.Between), p.duration); err != nil {
+	if err := p.ringPlan.check(len(p.Captures)+2*len(p.Between), p.timeout-p.duration); err != nil {
 		return nil, err
 	}
 	return p, p.check()

@@ -63,15 +63,16 @@ func recordingFrom(c *cli.Context) (r ringPlan, err error) {
 	return r, nil
 }
 
-// check holds the rings of so many captures against what a machine has for them.
-func (r *ringPlan) check(captures int, waits time.Duration) error {
+// check holds the rings of so many captures against what a machine has for
+// them, and the time after the trigger against that after the longest wait.
+func (r *ringPlan) check(captures int, left time.Duration) error {
 	switch {
 	case captures == 0 && (r.RingBytes > 0 || len(r.Until) > 0):
 		return usagef("--ring and --until are about captures: say where with --capture")
 	case r.RingBytes*int64(captures) > maxRing:
 		return usagef("%d captures with a --ring of %s each are more than the 512MiB of all rings", captures, byteSize(r.RingBytes))
-	case len(r.Until) > 0 && waits <= r.after:
-		return usagef("--after %s does not fit into the %s that captures may take", r.after, waits)
+	case len(r.Until) > 0 && left <= r.after:
+		return usagef("--after %s does not fit into the %s between --capture-duration and --timeout", r.after, left)
 	}
 	return nil
 }
