@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -98,13 +99,13 @@ func readGzip(path string, buf []byte) ([]byte, bool, error) {
 		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
 	n, err := io.ReadFull(z, buf)
-	switch err {
-	case nil:
-		return buf[:n], true, nil
-	case io.EOF, io.ErrUnexpectedEOF:
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return buf[:n], false, nil
 	}
-	return nil, false, fmt.Errorf("%s: %w", path, err)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", path, err)
+	}
+	return buf[:n], true, nil
 }
 
 // hostSysctls walks the settings that are not of a network namespace.

@@ -15,6 +15,7 @@ const maxConfigFile = 256 << 10
 func (g *gatherer) once(ctx context.Context, procs []process) {
 	g.stream(ctx, g.path("processes.ndjson"), func(enc *json.Encoder) error { return writeProcesses(ctx, enc, g.o.ProcRoot, procs) })
 	g.stream(ctx, g.path("mounts.ndjson"), func(enc *json.Encoder) error { return g.mounts(ctx, enc) })
+	g.stream(ctx, g.path("bpf.ndjson"), func(enc *json.Encoder) error { return g.bpf(ctx, enc) })
 	g.podFiles(ctx, procs)
 	root, err := openRoot(g.o.Root)
 	if err != nil {

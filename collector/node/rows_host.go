@@ -223,3 +223,33 @@ type clockDaemon struct {
 	Path     string `json:"path"`
 	Modified int64  `json:"modified,omitempty"` // seconds since 1970; of timesyncd, the last synchronisation
 }
+
+// bpfRow is a program, a map or a link in the kernel.
+type bpfRow struct {
+	Kind        string   `json:"kind"` // program, map, link
+	ID          uint32   `json:"id"`
+	Type        string   `json:"type,omitempty"`
+	Name        string   `json:"objectName,omitempty"`
+	Tag         string   `json:"tag,omitempty"`
+	Loaded      float64  `json:"loaded,omitempty"` // seconds after boot
+	UID         uint32   `json:"uid,omitempty"`
+	Maps        []uint32 `json:"maps,omitempty"`
+	Runs        uint64   `json:"runs,omitempty"` // with kernel.bpf_stats_enabled alone
+	RuntimeNsec int64    `json:"runtimeNsec,omitempty"`
+	Missed      uint64   `json:"missed,omitempty"` // runs within runs
+	Bytes       uint64   `json:"bytes,omitempty"`
+	KeySize     uint32   `json:"keySize,omitempty"`
+	ValueSize   uint32   `json:"valueSize,omitempty"`
+	MaxEntries  uint32   `json:"maxEntries,omitempty"`
+	Flags       uint32   `json:"flags,omitempty"`
+	LRU         bool     `json:"lru,omitempty"`     // a full one is normal
+	Entries     *uint32  `json:"entries,omitempty"` // keys, counted one by one while others may write
+	Uncounted   string   `json:"uncounted,omitempty"`
+	Program     uint32   `json:"program,omitempty"` // of a link
+	Ifindex     uint32   `json:"ifindex,omitempty"`
+	Netns       uint64   `json:"netns,omitempty"`
+	CgroupID    uint64   `json:"cgroupID,omitempty"`
+	Attach      uint32   `json:"attach,omitempty"` // enum bpf_attach_type
+	Tracepoint  string   `json:"tracepoint,omitempty"`
+	Pinned      []string `json:"pinned,omitempty"`
+}
