@@ -95,7 +95,7 @@ func (r *processReader) counters(pid int) (processRow, bool) {
 	if text, _, err := readFile(dir+"/status", r.buf); err == nil {
 		row.parseStatus(text)
 	}
-	if row.FDs, err = countFDs(dir + "/fd"); errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+	if row.FDs, err = countFDs(dir + "/fd"); isDenied(err) {
 		r.denied++
 	}
 	if strings.HasPrefix(row.State, "D") {
@@ -123,7 +123,10 @@ func (r *processReader) describe(row *processRow) {
 		}
 	}
 	if row.FDs > 0 && row.FDs <= maxFDsNamed {
-		row.HighestFD = highestFD(dir + "/fd")
+		var err error
+		if row.HighestFD, err = highestFD(dir + "/fd"); isDenied(err) {
+			r.denied++
+		}
 	}
 }
 
@@ -157,18 +160,20 @@ func countFDs(dir string) (int, error) {
 	}
 }
 
-func highestFD(dir string) int {
+func highestFD(dir string) (int, error) {
 	d, err := os.Open(dir)
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	defer d.Close()
 	highest := 0
-	names, _ := d.Readdirnames(2 * maxFDsNamed)
+	names, err := d.Readdirnames(2 * maxFDsNamed)
 	for _, name := range names {
 		if n, err := strconv.Atoi(name); err == nil {
 			highest = max(highest, n)
 		}
 	}
-	return highest
+	return highest, err
 }
+
+func isDenied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
