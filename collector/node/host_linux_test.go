@@ -1,14 +1,11 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -178,12 +175,3 @@ type collectFunc func(*collector.Output) error
 func (collectFunc) Name() string { return "test" }
 
 func (f collectFunc) Collect(_ context.Context, out *collector.Output) error { return f(out) }
-
-// encodable fails for what JSON cannot hold, or a line cannot.
-func encodable(t *testing.T, row any) {
-	t.Helper()
-	b, err := json.Marshal(row)
-	if err != nil || bytes.ContainsRune(b, '\n') || !utf8.Valid(b) {
-		t.Errorf("%q: %v", b, err)
-	}
-}

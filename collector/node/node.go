@@ -8,15 +8,20 @@
 // out of the .ndjson rows; the shapes are the types of rows.go):
 //
 //	node.json                     the machine, its clocks, its namespaces
-//	processes.ndjson kmsg.ndjson  once
+//	kmsg.ndjson mounts.ndjson bpf.ndjson certificates.ndjson (public parts)  once
+//	processes.ndjson              whole; after the first sample <k>/processes.ndjson has what moves
+//	etc/ run/ kubelet/ runtime/ boot/  configuration of the machine, by an allow-list
+//	cni/net.d/ cni/{flannel,calico}/  cni/{state,plugins,leases,results}.ndjson
+//	pods/<uid>/<container>/{limits,etc/{resolv.conf,hosts,nsswitch.conf}}
 //	logs/<unit>.log logs/kernel.log   the journal's newest entries (or the tail of files below /var/log):
 //	                                  2026-11-28T16:00:00.123456Z host kubelet[812]: message
 //	logs/pods/<ns>/<pod>/<container>[.previous].log   Host only; as cluster/logs: time, blank, line
 //	static-pods/<file>.json           manifests that the kubelet starts by itself
 //	<k>/…                         the node's own network namespace
-//	<k>/proc/{loadavg,stat,…}     and what is one per machine
-//	<k>/cgroups.ndjson
-//	netns/<inode>/<k>/…           every other network namespace
+//	<k>/proc/{loadavg,stat,…}     and what is one per machine; proc/config.txt is config.gz
+//	<k>/proc/sys/{kernel,vm,fs,user,debug}/** <k>/sys/**  settings in the first sample, numbers in each
+//	<k>/cgroups.ndjson <k>/clock.json
+//	netns/<inode>/<k>/…           every other network namespace, also one that only a mount keeps
 //
 // and for each namespace and sample
 //
@@ -41,7 +46,10 @@
 // run from the node's own root alone, never from a pod's; sysctls whose reading logs a
 // deprecation, and those that hold keys, are passed over. Namespaces are
 // entered on threads that end afterwards, and are not held open between the
-// samples. Each source that fails costs only itself and leaves a result.
+// samples. Files of pods and of the machine are opened below their root, whatever
+// links say, and only regular ones; file systems that may not answer are not
+// waited for. Each source that fails costs only itself and leaves a result.
+// PRIVILEGES.md says what each source needs.
 package node
 
 import (
