@@ -38,8 +38,9 @@ func TestMain(m *testing.M) {
 
 // started is an agent that runs and can be called.
 type started struct {
-	dir string
-	cmd *exec.Cmd
+	dir     string
+	cmd     *exec.Cmd
+	command func(...string) *exec.Cmd
 }
 
 // agentCommand runs the test binary, or the one that the environment names, as
@@ -54,13 +55,15 @@ func agentCommand(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func start(t *testing.T, args ...string) *started {
+func start(t *testing.T, args ...string) *started { return startAs(t, agentCommand, args...) }
+
+func startAs(t *testing.T, command func(...string) *exec.Cmd, args ...string) *started {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cf") // the name of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &started{dir: dir, cmd: agentCommand(append([]string{"wait", "--dir", dir}, args...)...)}
+	a := &started{dir: dir, command: command, cmd: command(append([]string{"wait", "--dir", dir}, args...)...)}
 	if err := a.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +80,7 @@ func start(t *testing.T, args ...string) *started {
 func (a *started) call(t *testing.T, life func() time.Duration) *link.Stream {
 	t.Helper()
 	return link.Call(t.Context(), link.Options{Backoff: 10 * time.Millisecond}, func(context.Context) (io.ReadWriteCloser, error) {
-		p, err := bridge(a.dir)
+		p, err := bridge(a.command("collect", "--dir", a.dir))
 		if err == nil && life != nil {
 			time.AfterFunc(life(), func() { _ = p.cmd.Process.Kill() })
 		}
@@ -92,8 +95,7 @@ type pipes struct {
 	cmd *exec.Cmd
 }
 
-func bridge(dir string) (*pipes, error) {
-	cmd := agentCommand("collect", "--dir", dir)
+func bridge(cmd *exec.Cmd) (*pipes, error) {
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

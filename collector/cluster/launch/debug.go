@@ -47,6 +47,9 @@ func (l *Launcher) startDebug(ctx context.Context, n node, r rung) (*pod, []stri
 // debugContainer has no volume of its own: the socket is in its root folder.
 func debugContainer(name string, r rung) corev1.EphemeralContainer {
 	c := container(name, r.images[0], r)
+	if r.shell {
+		c.Command[len(c.Command)-1] = "mkdir -p " + RunDir + "\n" + c.Command[len(c.Command)-1]
+	}
 	return corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
 		Name: name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy, Command: c.Command, WorkingDir: c.WorkingDir,
 		TerminationMessagePolicy: c.TerminationMessagePolicy,

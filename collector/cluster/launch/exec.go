@@ -116,13 +116,16 @@ func (l *Launcher) lives(ctx context.Context, p *pod) error {
 	case err != nil:
 		return nil // it may be there
 	}
+	if found.Status.Phase == corev1.PodFailed && found.Status.Reason != "" && !p.debug { // evicted, or past its deadline
+		return link.Final(fmt.Errorf("the agent's pod ended: %s: %s", found.Status.Reason, printable(found.Status.Message)))
+	}
 	for _, c := range slices.Concat(found.Status.ContainerStatuses, found.Status.EphemeralContainerStatuses) {
 		if t := c.State.Terminated; c.Name == p.container && t != nil {
 			return link.Final(fmt.Errorf("the agent's container ended: %s, exit code %d %s", t.Reason, t.ExitCode, printable(t.Message)))
 		}
 	}
 	if found.Status.Phase == corev1.PodFailed || found.Status.Phase == corev1.PodSucceeded {
-		return link.Final(fmt.Errorf("the agent's pod ended: %s %s %s", found.Status.Phase, found.Status.Reason, printable(found.Status.Message)))
+		return link.Final(fmt.Errorf("the agent's pod ended: %s", found.Status.Phase))
 	}
 	return nil
 }

@@ -22,7 +22,6 @@ const chmodFunc = `x() { chmod 0755 "$1" 2>/dev/null || busybox chmod 0755 "$1" 
 // makes sure that the image has what is needed, waits a bounded time for the
 // agent, and becomes it; containers that were not chosen end.
 const waitScript = chmodFunc + `d=` + RunDir + `
-[ -d $d ] || mkdir -p $d
 : > $d/test-@NAME@ && x $d/test-@NAME@ && echo | cat > /dev/null && sleep 0 || exit 3
 i=0
 while [ $i -lt 60 ]; do

@@ -23,7 +23,7 @@ func TestRealCluster(t *testing.T) {
 		name string
 		run  func(*testing.T, *kit)
 	}{
-		{"collect", testCollect}, {"cosign", testCosign}, {"denied", testDenied}, {"strict", testStrict}, {"mistaken", testMistaken}, {"between", testBetween}, {"resumed", testResumed}, {"faults", testFaults}, {"killed", testKilled},
+		{"collect", testCollect}, {"cosign", testCosign}, {"denied", testDenied}, {"strict", testStrict}, {"mistaken", testMistaken}, {"between", testBetween}, {"resumed", testResumed}, {"truth", testTruth}, {"faults", testFaults}, {"killed", testKilled},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, k) })
 	}
@@ -61,7 +61,7 @@ func needCluster(t *testing.T) *kit {
 	assertNoAgent(t, k) // before the workload: a privileged pod of it would vouch for its image
 	k.script(t, 2*time.Minute, "workload.sh", "up")
 	tar := filepath.Join(t.TempDir(), "agent.tar")
-	k.run(t, time.Minute, 0, "agent", "image", "save", "-o", tar)
+	k.run(t, 3*time.Minute, 0, "agent", "image", "save", "-o", tar)
 	k.script(t, 2*time.Minute, "load-image.sh", tar)
 	return k
 }

@@ -100,3 +100,29 @@ func (k *kit) nodeResults(t *testing.T, file string) map[string]result {
 	}
 	return nodes
 }
+
+// testTruth ends the agent of one node while it works: the bundle is sealed,
+// says what is missing there and why, and has all of the other nodes.
+func testTruth(t *testing.T, k *kit) {
+	for _, c := range []struct{ name, fault, says, pause string }{
+		{"the agent is killed", "faults/agent-killed.sh", "exit code 137", "8s"},
+		{"its disk is full", "faults/agent-disk-full.sh", "mptyDir", "25s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			defer time.AfterFunc(6*time.Second, func() { k.script(t, time.Minute, c.fault, "inject") }).Stop()
+			file := filepath.Join(t.TempDir(), "b.tar.zst")
+			_, log := k.run(t, 5*time.Minute, 4, "collect", "--no-sign", "--yes", "--sample-interval", c.pause, "-o", file)
+			k.run(t, time.Minute, 0, "verify", file, "--unverified")
+			for node, r := range k.nodeResults(t, file) {
+				if node != "node/cf-n2" && r.Status != "ok" {
+					t.Errorf("%s: %s %s", node, r.Status, r.Reason)
+				}
+				if node == "node/cf-n2" && (r.Status == "ok" || !strings.Contains(r.Reason, c.says)) {
+					t.Errorf("%s: %s %s\n%s", node, r.Status, r.Reason, log)
+				}
+				t.Logf("%s: %s %s", node, r.Status, r.Reason)
+			}
+			assertNothingLeft(t, k)
+		})
+	}
+}
