@@ -72,7 +72,7 @@ func run(t testing.TB, args ...string) string {
 	return string(out)
 }
 
-// in runs a command, or a function, in a namespace.
+// in runs a function in a namespace.
 func (l lab) in(t testing.TB, ns string, f func() error) {
 	t.Helper()
 	if err := l.place(ns).do(f); err != nil {
@@ -81,11 +81,6 @@ func (l lab) in(t testing.TB, ns string, f func() error) {
 }
 
 func (l lab) place(ns string) Place { return Place{NetnsPath: "/run/netns/" + ns} }
-
-func (l lab) exec(t testing.TB, ns string, args ...string) string {
-	t.Helper()
-	return run(t, append([]string{"ip", "netns", "exec", ns}, args...)...)
-}
 
 // nft makes rules the only ones of a namespace.
 func (l lab) nft(t testing.TB, ns, hook string, rules ...string) {

@@ -79,6 +79,9 @@ func (p *prober) mtuUDP(ctx context.Context, a netip.Addr, row *MTURow) error {
 		case t.Outcome == "too-big" && t.MTU < size && t.MTU >= 68:
 			row.Said = append(row.Said, Said{t.By, t.MTU})
 			size = t.MTU
+		case t.Outcome == "too-big": // a router that does not say how big it may be
+			row.Said = append(row.Said, Said{t.By, t.MTU})
+			return z.hole(ctx, min(low, size), size)
 		case t.Outcome == "lost":
 			return z.hole(ctx, min(low, size), size)
 		default:
@@ -103,19 +106,22 @@ func (z sizer) hole(ctx context.Context, low, high int) error {
 		}
 		return nil
 	}
+	said := false // somebody said it, if not how big
 	for high-low > 1 {
 		mid := (low + high) / 2
-		t, err := z.try(ctx, mid)
-		if err != nil {
+		if t, err = z.try(ctx, mid); err != nil {
 			return err
 		}
 		if t.Outcome == "arrived" {
 			low = mid
 		} else {
-			high = mid
+			high, said = mid, t.Outcome == "too-big"
 		}
 	}
 	z.row.Outcome, z.row.MTU, z.row.LostFrom = "blackhole", low, high
+	if said {
+		z.row.Outcome, z.row.LostFrom = "reduced", 0
+	}
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	tcpSettle = 2 * time.Second // for full-size segments to be acknowledged
+	tcpSettle = 5 // time-outs of a datagram for full-size segments to be acknowledged
 	minMSS    = 500
 
 	tcpTimestamps = 1 // TCPI_OPT_TIMESTAMPS
@@ -92,7 +92,7 @@ func (p *prober) segments(ctx context.Context, to netip.AddrPort, limit, head in
 		row.Error = errnoName(err)
 		return 0, false, nil
 	}
-	arrived, pmtu, err := d.acknowledged(ctx, start.Add(tcpSettle))
+	arrived, pmtu, err := d.acknowledged(ctx, start.Add(tcpSettle*p.spec.Timeout))
 	if err != nil {
 		return 0, false, err
 	}
