@@ -106,12 +106,12 @@ func readClassFile(name string) func([]byte) ([]byte, bool, error) {
 }
 
 func classNetFiles(hardware, again bool) []string {
-	files := []string{"operstate", "carrier_changes", "statistics/*", "brport/state", "bonding/*", "bonding_slave/*"}
+	files := []string{"operstate", "carrier_changes", "statistics/*", "bonding/*", "bonding_slave/*"}
 	if hardware {
 		files = append(files, "queues/*/byte_queue_limits/inflight", "queues/*/tx_timeout", "queues/*/traffic_class")
 	}
 	if again {
-		return files
+		return append(files, "brport/state") // the first sample has all of brport
 	}
 	files = append(files, "speed", "duplex", "mtu", "address", "ifindex", "iflink", "flags", "type", "carrier", "dormant", "tx_queue_len", "threaded", "napi_defer_hard_irqs", "gro_flush_timeout",
 		"brport/*", "device/driver", "device/vendor", "device/numa_node", "device/uevent", "device/sriov_numvfs")
