@@ -96,7 +96,7 @@ func describeProgram(id uint32) (bpfRow, error) {
 	if err != nil {
 		return row, err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	info, err := p.Info()
 	if err != nil {
 		return row, err
@@ -135,7 +135,7 @@ func (w *bpfWalk) describeMap(id uint32) (bpfRow, error) {
 	if err != nil {
 		return row, err
 	}
-	defer m.Close()
+	defer func() { _ = m.Close() }()
 	info, err := m.Info()
 	if err != nil {
 		return row, err
