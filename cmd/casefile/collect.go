@@ -85,6 +85,7 @@ func collectFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", Value: 10 * time.Minute, Usage: "stop collecting after `DURATION` and seal what there is"},
 		&cli.StringFlag{Name: "agent-image", Usage: "`IMAGE` of the node agent"},
 		&cli.StringFlag{Name: "agent-namespace", Value: "kube-system", Usage: "`NAMESPACE` for the agents' Jobs"},
+		&cli.BoolFlag{Name: "agent-unprivileged", Usage: "give agents seven capabilities rather than privileged containers: for clusters that admit only that; the kernel's log is lost"},
 		&cli.StringFlag{Name: "agent-via", Value: launch.ViaAuto, Usage: "how agents get onto nodes, as `WAY`: job, pod, auto (Jobs, or pods where those are forbidden), or debug (a debug container in a running pod; sees less)"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before Jobs are made on nodes"},
 		rulesFlag(),

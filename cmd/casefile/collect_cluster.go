@@ -73,7 +73,7 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 	}
 	launcher, err := launch.New(config, launch.Options{
 		Image: c.String("agent-image"), DefaultImage: defaultAgentImage(), Namespace: c.String("agent-namespace"), Binary: agentBinary,
-		Via: c.String("agent-via"), Timeout: j.plan.timeout, Confirm: confirmer(j, c.Bool("yes")), Announce: func(s string) { j.note("%s", s) },
+		Via: c.String("agent-via"), Unprivileged: c.Bool("agent-unprivileged"), Timeout: j.plan.timeout, Confirm: confirmer(j, c.Bool("yes")), Announce: func(s string) { j.note("%s", s) },
 	})
 	if err != nil {
 		return err

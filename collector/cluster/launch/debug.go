@@ -26,7 +26,7 @@ func (l *Launcher) startDebug(ctx context.Context, n node, r rung) (*pod, []stri
 	}
 	p := &pod{node: n.name, name: host.Name, rung: r, born: time.Now(), debug: true, guest: !host.Spec.HostPID}
 	p.container = fmt.Sprintf("casefile-%s-%d-a", l.opts.RunID, len(host.Spec.EphemeralContainers))
-	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"ephemeralContainers": []corev1.EphemeralContainer{debugContainer(p.container, r)}}})
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"ephemeralContainers": []corev1.EphemeralContainer{l.debugContainer(p.container, r)}}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,15 +45,16 @@ func (l *Launcher) startDebug(ctx context.Context, n node, r rung) (*pod, []stri
 }
 
 // debugContainer has no volume of its own: the socket is in its root folder.
-func debugContainer(name string, r rung) corev1.EphemeralContainer {
-	c := container(name, r.images[0], r)
+func (l *Launcher) debugContainer(name string, r rung) corev1.EphemeralContainer {
+	c := l.container(name, r.images[0], r)
 	if r.shell {
 		c.Command[len(c.Command)-1] = "mkdir -p " + RunDir + "\n" + c.Command[len(c.Command)-1]
 	}
+	c.SecurityContext.ReadOnlyRootFilesystem = nil
 	return corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
 		Name: name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy, Command: c.Command, WorkingDir: c.WorkingDir,
 		TerminationMessagePolicy: c.TerminationMessagePolicy,
-		SecurityContext:          &corev1.SecurityContext{Privileged: ptr(true), RunAsUser: ptr(int64(0)), RunAsGroup: ptr(int64(0))},
+		SecurityContext:          c.SecurityContext,
 	}}
 }
 

@@ -13,6 +13,7 @@ type Intent struct {
 	Nodes     []string
 	Images    []string // to be tried in this order; empty when Borrow is not
 	Via       string   // ViaJob, ViaPod or ViaDebug
+	Limited   bool     // to capabilities: not privileged
 	// Borrow holds images of the node whose shell would run as root on it,
 	// which none of its system pods does so far.
 	Borrow []string
@@ -28,16 +29,20 @@ func (i Intent) String() string {
 	if len(i.Nodes) > 8 {
 		nodes = strings.Join(i.Nodes[:8], ", ") + ", …"
 	}
+	may := "privileged"
+	if i.Limited {
+		may = "capable (CAP_SYS_ADMIN and others)"
+	}
 	switch i.Via {
 	case ViaPod:
-		return fmt.Sprintf("In namespace %s, one privileged pod (host network and processes, read-only root) for each of %d nodes: %s. All have the label %s=%s and are deleted at the end; if casefile is killed they end within minutes, but are listed until casefile agent cleanup.",
-			i.Namespace, len(i.Nodes), nodes, LabelRun, i.RunID)
+		return fmt.Sprintf("In namespace %s, one %s pod (host network and processes, read-only root) for each of %d nodes: %s. All have the label %s=%s and are deleted at the end; if casefile is killed they end within minutes, but are listed until casefile agent cleanup.",
+			i.Namespace, may, len(i.Nodes), nodes, LabelRun, i.RunID)
 	case ViaDebug:
-		return fmt.Sprintf("In namespace %s, one privileged debug container in a running pod of each of %d nodes: %s. It ends by itself, but Kubernetes cannot take it out of the pod's description again until the pod is replaced. It sees the node's network, and where the pod does not share them, neither its processes nor the namespaces of its pods.",
-			i.Namespace, len(i.Nodes), nodes)
+		return fmt.Sprintf("In namespace %s, one %s debug container in a running pod of each of %d nodes: %s. It ends by itself, but Kubernetes cannot take it out of the pod's description again until the pod is replaced. It sees the node's network, and where the pod does not share them, neither its processes nor the namespaces of its pods.",
+			i.Namespace, may, len(i.Nodes), nodes)
 	}
-	return fmt.Sprintf("In namespace %s, one privileged Job (host network and processes, read-only root) for each of %d nodes: %s. All have the label %s=%s and are deleted at the end.",
-		i.Namespace, len(i.Nodes), nodes, LabelRun, i.RunID)
+	return fmt.Sprintf("In namespace %s, one %s Job (host network and processes, read-only root) for each of %d nodes: %s. All have the label %s=%s and are deleted at the end.",
+		i.Namespace, may, len(i.Nodes), nodes, LabelRun, i.RunID)
 }
 
 func (l *Launcher) confirm(ctx context.Context, i Intent) error {

@@ -71,7 +71,7 @@ func (l *Launcher) meta(node string) metav1.ObjectMeta {
 // podSpec describes the pod that runs the agent on a node. It asks for no cpu
 // and memory, so that a full node takes it, and has no priority class, so that
 // it pushes nothing out; what it may use is bounded.
-func podSpec(node string, r rung) corev1.PodSpec {
+func (l *Launcher) podSpec(node string, r rung) corev1.PodSpec {
 	spec := corev1.PodSpec{
 		NodeName:                      node,
 		Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
@@ -86,7 +86,7 @@ func podSpec(node string, r rung) corev1.PodSpec {
 			EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: ptr(resource.MustParse(spoolLimit))}}}},
 	}
 	for i, image := range r.images {
-		spec.Containers = append(spec.Containers, container(containerName(i), image, r))
+		spec.Containers = append(spec.Containers, l.container(containerName(i), image, r))
 	}
 	return spec
 }
@@ -103,7 +103,7 @@ func (l *Launcher) job(node string, r rung) *batchv1.Job {
 			BackoffLimit:            ptr(int32(0)),
 			ActiveDeadlineSeconds:   ptr(l.deadline(r)),
 			TTLSecondsAfterFinished: ptr(int32(timeToLive)),
-			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: meta.Labels, Annotations: meta.Annotations}, Spec: podSpec(node, r)},
+			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: meta.Labels, Annotations: meta.Annotations}, Spec: l.podSpec(node, r)},
 		},
 	}
 }
@@ -127,7 +127,7 @@ func (l *Launcher) startLimit(r rung) time.Duration {
 	return l.opts.Start
 }
 
-func container(name, image string, r rung) corev1.Container {
+func (l *Launcher) container(name, image string, r rung) corev1.Container {
 	command := []string{ImageBinary, "wait"}
 	if r.shell {
 		command = []string{"sh", "-c", strings.ReplaceAll(waitScript, "@NAME@", name)}
@@ -139,12 +139,7 @@ func container(name, image string, r rung) corev1.Container {
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("0"), corev1.ResourceMemory: resource.MustParse("0")},
 			Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse(memoryLimit)},
 		},
-		SecurityContext: &corev1.SecurityContext{
-			Privileged:             ptr(true),
-			ReadOnlyRootFilesystem: ptr(true),
-			RunAsUser:              ptr(int64(0)),
-			RunAsGroup:             ptr(int64(0)),
-		},
+		SecurityContext:          l.security(),
 		VolumeMounts:             []corev1.VolumeMount{{Name: "run", MountPath: RunDir}},
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}

@@ -42,7 +42,7 @@ func (l *Launcher) prepareOnce(ctx context.Context, nodes []string) error {
 	if err := l.allowed(ctx); err != nil {
 		return err
 	}
-	if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: nodes, Images: l.named(), Via: l.way()}); err != nil {
+	if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: nodes, Images: l.named(), Via: l.way(), Limited: l.opts.Unprivileged}); err != nil {
 		return err
 	}
 	l.setAsking(true)

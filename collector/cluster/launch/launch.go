@@ -78,6 +78,7 @@ type Options struct {
 	Start        time.Duration                     // for a node to run the agent, pulling included; default 60 s
 	RunID        string                            // [a-z0-9]{4,16}; default random
 	Via          string                            // ViaAuto (default), ViaJob, ViaPod or ViaDebug
+	Unprivileged bool                              // capabilities rather than privileged containers; the kernel's log is lost
 	Labels       map[string]string                 // further labels of Jobs and pods
 
 	// Confirm is asked once before anything is created; nil means yes.

@@ -386,3 +386,22 @@ func TestPickNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestUnprivileged: capabilities instead, none of them by default, and what is
+// asked of the user says so.
+func TestUnprivileged(t *testing.T) {
+	l := &Launcher{opts: Options{Unprivileged: true, RunID: "abcd"}}
+	s := l.job("n1", rung{images: []string{"x"}}).Spec.Template.Spec.Containers[0].SecurityContext
+	if s.Privileged != nil || len(s.Capabilities.Add) != len(capabilities()) || s.Capabilities.Drop[0] != "ALL" || !*s.ReadOnlyRootFilesystem {
+		t.Errorf("%+v", s)
+	}
+	for _, via := range []string{ViaJob, ViaPod, ViaDebug} {
+		if text := (Intent{Via: via, Limited: true, Nodes: []string{"n1"}}).String(); strings.Contains(text, "privileged") || !strings.Contains(text, "CAP_SYS_ADMIN") {
+			t.Error(text)
+		}
+	}
+	l.opts.Unprivileged = false
+	if s := l.job("n1", rung{images: []string{"x"}}).Spec.Template.Spec.Containers[0].SecurityContext; !*s.Privileged || s.Capabilities != nil {
+		t.Errorf("%+v", s)
+	}
+}

@@ -105,7 +105,7 @@ func (l *Launcher) withoutJobs(ctx context.Context, n node, refusal error) error
 		return refusal
 	}
 	l.opts.Announce(fmt.Sprintf("node %s: %v", n.name, refusal))
-	if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Via: ViaPod}); err != nil {
+	if err := l.confirm(ctx, Intent{Namespace: l.opts.Namespace, RunID: l.opts.RunID, Nodes: []string{n.name}, Via: ViaPod, Limited: l.opts.Unprivileged}); err != nil {
 		return err
 	}
 	l.setWay(ViaPod)
@@ -114,7 +114,7 @@ func (l *Launcher) withoutJobs(ctx context.Context, n node, refusal error) error
 
 // createPod makes the pod of a node without a Job.
 func (l *Launcher) createPod(ctx context.Context, node string, r rung) error {
-	p := &corev1.Pod{ObjectMeta: l.meta(node), Spec: podSpec(node, r)}
+	p := &corev1.Pod{ObjectMeta: l.meta(node), Spec: l.podSpec(node, r)}
 	p.Spec.ActiveDeadlineSeconds = ptr(l.fullDeadline()) // it could only be shortened later
 	return l.insist(ctx, "creating the agent's pod", func() error {
 		ctx, cancel := call(ctx)

@@ -3,6 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 inject() { local p; for p in $(nexec "$NODE" pgrep -x kubelet); do nexec "$NODE" kill -KILL "$p"; done; }
-show() { tail -1 "$NODEDIR/n$NODE/kubelet.log"; }
+show() { nexec "$NODE" pgrep -x kubelet || true; }
 undo() { k wait --for=condition=Ready "node/cf-n$NODE" --timeout=60s --request-timeout=70s > /dev/null; }
 main "$@"
