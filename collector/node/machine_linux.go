@@ -1,9 +1,13 @@
 package node
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -14,6 +18,7 @@ import (
 const (
 	maxKmsgRecord = 16 << 10
 	maxKmsg       = 500_000 // records
+	maxHashed     = 64 << 20
 )
 
 // machine describes this machine for node.json.
@@ -28,6 +33,10 @@ func (g *gatherer) machine(samples []sampleTime) nodeRow {
 			row.BootTime = time.Unix(sec, 0).UTC()
 		}
 	}
+	if text, _, err := readFile(g.o.ProcRoot+"/sys/kernel/random/boot_id", g.buffer(maxSysctlFile)); err == nil {
+		row.BootID = plainText(text)
+	}
+	row.BTF = hashedFile(g.sys() + "/kernel/btf/vmlinux")
 	paths := []string{g.o.ProcRoot + "/1/root/etc/os-release"}
 	if g.o.Host {
 		paths = append(paths, "/etc/os-release", "/usr/lib/os-release")
@@ -39,6 +48,21 @@ func (g *gatherer) machine(samples []sampleTime) nodeRow {
 		}
 	}
 	return row
+}
+
+// hashedFile tells of a file by its hash; nil if there is none.
+func hashedFile(name string) *fileRow {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(f, maxHashed))
+	if err != nil {
+		return nil
+	}
+	return &fileRow{Path: name, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}
 }
 
 func osImage(text []byte) string {

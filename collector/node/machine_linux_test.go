@@ -246,3 +246,17 @@ func TestNamespaceWithoutProcesses(t *testing.T) {
 		t.Errorf("somaxconn is %q", got)
 	}
 }
+
+func TestKernelIsIdentified(t *testing.T) {
+	needRoot(t, "sha256sum")
+	var row nodeRow
+	runSource(t, Options{}, func(g *gatherer) { row = g.machine(nil) })
+	if want := strings.TrimSpace(sh(t, "cat /proc/sys/kernel/random/boot_id")); row.BootID != want {
+		t.Errorf("boot %q, want %q", row.BootID, want)
+	}
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
+		if want := strings.Fields(sh(t, "sha256sum /sys/kernel/btf/vmlinux"))[0]; row.BTF == nil || row.BTF.SHA256 != want || row.BTF.Bytes == 0 {
+			t.Errorf("%+v, want %s", row.BTF, want)
+		}
+	}
+}

@@ -17,6 +17,8 @@ type nodeRow struct {
 	OSImage  string       `json:"osImage,omitempty"`
 	Arch     string       `json:"arch"`
 	BootTime time.Time    `json:"bootTime,omitzero"`
+	BootID   string       `json:"bootID,omitempty"`
+	BTF      *fileRow     `json:"btf,omitempty"` // the kernel's types, by their hash
 	Samples  []sampleTime `json:"samples"`
 	Netns    []Netns      `json:"netns"`
 }
