@@ -30,7 +30,7 @@ $(ART)/builtin.wasm: $(SDK_SRC)
 
 $(ART)/agent-linux-%.gz: $(AGENT_SRC)
 	$(call say,building the node agent for linux/$*)
-	@GOOS=linux GOARCH=$* $(BUILD) -ldflags "$(LDFLAGS)" -o $(ART)/agent-linux-$* ./cmd/casefile-agent
+	@GOOS=linux GOARCH=$* $(BUILD) -tags nethttpomithttp2 -ldflags "$(LDFLAGS)" -o $(ART)/agent-linux-$* ./cmd/casefile-agent
 	@gzip -9nf $(ART)/agent-linux-$*
 
 demo: $(ART)/builtin.wasm casefile ## the whole pipeline on a recorded, broken three-node cluster
