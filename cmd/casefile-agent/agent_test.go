@@ -59,10 +59,11 @@ func start(t *testing.T, args ...string) *started { return startAs(t, agentComma
 
 func startAs(t *testing.T, command func(...string) *exec.Cmd, args ...string) *started {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "cf") // the name of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
+	return startIn(t, shortDir(t), command, args...)
+}
+
+func startIn(t *testing.T, dir string, command func(...string) *exec.Cmd, args ...string) *started {
+	t.Helper()
 	a := &started{dir: dir, command: command, cmd: command(append([]string{"wait", "--dir", dir}, args...)...)}
 	if err := a.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -70,9 +71,19 @@ func startAs(t *testing.T, command func(...string) *exec.Cmd, args ...string) *s
 	t.Cleanup(func() {
 		_ = a.cmd.Process.Kill()
 		_ = a.cmd.Wait()
-		os.RemoveAll(dir)
 	})
 	return a
+}
+
+// shortDir is a folder for sockets, whose names must be short.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // call holds a conversation's stream over as many connections as it takes.
