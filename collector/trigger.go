@@ -9,7 +9,7 @@ import (
 type TriggerEvent struct {
 	Trigger string    `json:"trigger"`          // as the user wrote it
 	Detail  string    `json:"detail,omitempty"` // what was seen
-	Where   string    `json:"where,omitempty"`  // the node, by its own word
+	Where   string    `json:"node,omitempty"`   // the node that saw it, or casefile itself
 	Time    time.Time `json:"time"`             // by the clock of that node
 }
 

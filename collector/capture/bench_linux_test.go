@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("CFCAP_BENCH_NETNS"); path != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
-		s, err := open(Spec{NetnsPath: path, Interface: "eth0", Snaplen: 128})
+		ring, _ := strconv.ParseInt(os.Getenv("CFCAP_BENCH_RING"), 10, 64)
+		s, err := open(Spec{NetnsPath: path, Interface: "eth0", Snaplen: 128, Ring: ring, SpoolDir: os.Getenv("CFCAP_BENCH_DIR")})
 		if err == nil {
 			fmt.Fprintln(os.Stderr, "listening on")
 			var st Stats
@@ -54,17 +55,27 @@ func BenchmarkAgainstTcpdump(b *testing.B) {
 	}
 	l := newLab(b)
 	ns := "/run/netns/" + l.far
-	for _, size := range []int{100, 1400} {
-		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		size int
+		ring int // MiB; tcpdump's is one of files
+	}{{"100B", 100, 0}, {"1400B", 1400, 0}, {"100B-ring", 100, 16}, {"1400B-ring", 1400, 16}} {
+		b.Run(c.name, func(b *testing.B) {
+			size, dir := c.size, b.TempDir()
 			ours := exec.Command(os.Args[0])
-			ours.Env = append(os.Environ(), "CFCAP_BENCH_NETNS="+ns)
+			ours.Env = append(os.Environ(), "CFCAP_BENCH_NETNS="+ns, "CFCAP_BENCH_DIR="+dir, fmt.Sprintf("CFCAP_BENCH_RING=%d", c.ring<<20))
 			a := flood(b, l, size, ours, func(stdout, _ string) (int64, error) {
 				var st Stats
 				err := json.Unmarshal([]byte(stdout), &st)
-				return st.Packets, err
+				return st.Packets + st.Evicted, err
 			})
 			// -Z root: tcpdump otherwise loses the right to the namespace's files.
-			theirs := exec.Command("ip", "netns", "exec", l.far, "tcpdump", "-Z", "root", "-i", "eth0", "-s", "128", "-B", "8192", "-w", "/dev/null")
+			args := []string{"netns", "exec", l.far, "tcpdump", "-Z", "root", "-i", "eth0", "-s", "128", "-B", "8192", "-w", "/dev/null"}
+			if c.ring > 0 {
+				args[len(args)-1] = dir + "/x"
+				args = append(args, "-C", "4", "-W", "4")
+			}
+			theirs := exec.Command("ip", args...)
 			c := flood(b, l, size, theirs, func(_, stderr string) (int64, error) {
 				m := regexp.MustCompile(`(\d+) packets? captured`).FindStringSubmatch(stderr)
 				if m == nil {

@@ -16,6 +16,18 @@
 // given; drop counters at the end. A capture that is canceled, or that reaches
 // its size limit, still ends as a whole file.
 //
+// # The flight recorder
+//
+// With Spec.Ring only the last so many bytes are kept, in a ring of chunks of
+// 1 MiB: a few in memory, more in a file without a name. A disk that is full
+// makes the ring shorter, which is noted. A trigger ([ParseUntil]) ends the
+// capture, Spec.After later, and all others that share it. Triggers are looked
+// at five times a second: counters in the namespace of the capture, the
+// kernel's log and the files below Spec.LogDirs from then on (lines beyond
+// 16 KiB in pieces), packets through a socket of their own. A capture that was
+// never triggered keeps what it has and is partial; so is one whose ring began
+// only after its trigger.
+//
 // Frames that bypass the kernel's taps are invisible here as to every tool of
 // the kind: AF_XDP, DPDK, eBPF redirects between devices, senders with
 // PACKET_QDISC_BYPASS.
