@@ -17,6 +17,7 @@ import (
 
 const (
 	cellTries   = 3
+	anyTries    = 6     // at a Service, which may choose another pod each time
 	cellTimeout = 2_000 // ms
 )
 
@@ -268,6 +269,9 @@ func (t *pair) cell(from source, pod *agent.Pod, kind string, c probe.Cell, id s
 	if c.Reason == "" {
 		p := agent.Probe{Kind: "tcp", To: net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), Target: c.Target, From: c.From, PodUID: uid, Cell: id,
 			Count: cellTries, TimeoutMS: cellTimeout}
+		if c.Peer == "any" {
+			p.Count = anyTries
+		}
 		if kind == "node" && c.Via == "service-name" && from.pod != nil {
 			p.ResolvUID = from.pod.UID // a node's own resolver knows no names of the cluster
 		}
