@@ -117,7 +117,7 @@ func Serve(ctx context.Context, dir string, o Options, work func(context.Context
 		return err
 	}
 	path := filepath.Join(dir, socket)
-	os.Remove(path) // of a predecessor in the same container
+	_ = os.Remove(path) // of a predecessor in the same container
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return err

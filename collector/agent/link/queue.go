@@ -127,8 +127,8 @@ func (q *queue) discard(before int64) {
 func (q *queue) drop(i int) {
 	g := q.segments[i]
 	if g.file != nil {
-		g.file.Close()
-		os.Remove(g.file.Name())
+		_ = g.file.Close()
+		_ = os.Remove(g.file.Name())
 	} else {
 		q.memory--
 		q.spare = g.buf

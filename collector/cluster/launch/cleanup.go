@@ -54,7 +54,7 @@ func (l *Launcher) Cleanup(ctx context.Context, f Filter) ([]string, error) {
 		if len(left) > 0 {
 			podErr = errors.Join(podErr, fmt.Errorf("still there: %s; run casefile agent cleanup later", strings.Join(left, ", ")))
 		}
-		if apierrors.IsForbidden(podErr) || sleep(ctx, pollEvery) != nil {
+		if apierrors.IsForbidden(podErr) || sleep(ctx) != nil {
 			err = errors.Join(err, podErr)
 			break
 		}

@@ -86,7 +86,7 @@ func (l *Launcher) hostPod(ctx context.Context, n node) (*corev1.Pod, error) {
 // awaitDebug polls the container until it runs or it is clear that it will not.
 func (l *Launcher) awaitDebug(ctx context.Context, p *pod) ([]string, error) {
 	for {
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := sleep(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNode, err)
 		}
 		found, err := l.get(ctx, p)

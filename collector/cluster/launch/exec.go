@@ -101,7 +101,7 @@ func (c *conn) Guest() bool { return c.guest }
 // from several goroutines; all wait for the first.
 func (c *conn) Close() error {
 	c.once.Do(func() {
-		c.Stream.Close()
+		_ = c.Stream.Close()
 		c.remove()
 	})
 	return nil

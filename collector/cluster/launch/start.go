@@ -93,7 +93,7 @@ func (l *Launcher) insist(ctx context.Context, what string, try func() error) er
 		case err == nil:
 			return nil
 		case apierrors.IsAlreadyExists(err) && time.Now().Before(end):
-			if err := sleep(ctx, pollEvery); err != nil {
+			if err := sleep(ctx); err != nil {
 				return err
 			}
 		case apierrors.IsForbidden(err) && level(err.Error()) != "":
@@ -134,7 +134,7 @@ func (l *Launcher) await(ctx context.Context, n node, p *pod, jobUID string) ([]
 	}
 	var last corev1.Pod
 	for {
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := sleep(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNode, err)
 		}
 		found, err := l.podOf(ctx, p, jobUID)

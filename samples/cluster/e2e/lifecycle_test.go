@@ -79,6 +79,9 @@ func assertWholeNodes(t *testing.T, k *kit, file, key string) {
 			if p.Spec.NodeName == node && !p.Spec.HostNetwork && !known[p.Metadata.UID] {
 				t.Errorf("%s: no network namespace of pod %s (%s)", node, p.Metadata.Name, p.Metadata.UID)
 			}
+			if p.Spec.HostNetwork && known[p.Metadata.UID] {
+				t.Errorf("%s: the node's own namespace is said to be that of pod %s", node, p.Metadata.Name)
+			}
 		}
 		for _, want := range []string{"/0/proc/net/netstat", "/1/proc/net/netstat", "/1/net/sockets.ndjson", "/1/net/routes.ndjson", "/1/cgroups.ndjson", "/kmsg.ndjson"} {
 			if !strings.Contains(listing, "nodes/"+node+want) {
