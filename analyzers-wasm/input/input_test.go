@@ -190,6 +190,22 @@ func TestWithoutResults(t *testing.T) {
 	}
 }
 
+// TestFailedNeighbour: a file that failed costs its own input and no other,
+// though a wildcard of the other's glob would match its name; a folder costs
+// all that lies below it.
+func TestFailedNeighbour(t *testing.T) {
+	in := []abi.Input{{Name: "t", Table: "nodes/*/*/net/links.ndjson"}}
+	for path, complete := range map[string]bool{"nodes/n1/drops.ndjson": true, "nodes/n1/1": false, "nodes/n1": false, "nodes/n1/0/net/links.ndjson": false, "nodes/n1/0/net/addrs.ndjson": true} {
+		p, _ := project(t, fstest.MapFS{
+			"nodes/n1/0/net/links.ndjson": {Data: []byte("{\"a\":1}\n")},
+			resultsPath:                   {Data: []byte("{\"source\":\"node/n1\",\"path\":\"" + path + "\",\"status\":\"partial\"}\n")},
+		}, in, Limits{})
+		if x := p.Index()["t"]; x.Complete != complete {
+			t.Errorf("%s: %+v", path, x)
+		}
+	}
+}
+
 type failingSpool struct{ memSpool }
 
 func (*failingSpool) Write([]byte) (int, error) { return 0, errors.New("no space left") }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 )
 
@@ -128,9 +129,22 @@ func (o *output) judge(r *run) {
 func (o *output) concerns(path string) bool {
 	segs := strings.Split(path, "/")
 	for _, g := range o.globs {
-		if match(g, segs, true) || o.in.Resource != "" && path == g.folder() {
+		if match(g, segs, !isFile(segs)) || o.in.Resource != "" && path == g.folder() {
 			return true
 		}
+	}
+	return false
+}
+
+// isFile says whether a path names a file, below which nothing lies: a sample
+// is a wildcard in many globs, where nodes/n1/drops.ndjson is none.
+func isFile(segs []string) bool {
+	if len(segs) < 3 {
+		return false // a node may have any name
+	}
+	switch path.Ext(segs[len(segs)-1]) {
+	case ".ndjson", ".json", ".log", ".txt", ".prom", ".pcapng":
+		return true
 	}
 	return false
 }

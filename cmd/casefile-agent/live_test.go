@@ -19,9 +19,8 @@ import (
 
 // piecesSink gathers the captures of a live plan.
 type piecesSink struct {
-	prefixes []string
-	mu       sync.Mutex
-	files    map[string][]byte
+	mu    sync.Mutex
+	files map[string][]byte
 }
 
 func (s *piecesSink) Put(string, collector.Class, io.Reader) (int64, error) { panic("not used") }

@@ -220,20 +220,23 @@ func (t *ctTuple) hash(seed uint64) uint64 {
 
 // ctSampler decides which entries of a table that is too large are kept.
 type ctSampler struct {
-	seed  uint64
 	below uint64 // hashes up to this are kept
 }
 
+// ctSeed is the same everywhere, so that samples and nodes keep the same
+// connections.
+const ctSeed = 0xca5ef11e
+
 // newCTSampler keeps about most of count entries.
-func newCTSampler(seed uint64, most, count int) ctSampler {
+func newCTSampler(most, count int) ctSampler {
 	if count <= most {
-		return ctSampler{seed, math.MaxUint64}
+		return ctSampler{math.MaxUint64}
 	}
-	return ctSampler{seed, uint64(float64(most) / float64(count) * math.MaxUint64)}
+	return ctSampler{uint64(float64(most) / float64(count) * math.MaxUint64)}
 }
 
 func (s ctSampler) keeps(t *ctTuple) bool {
-	return s.below == math.MaxUint64 || t.hash(s.seed) <= s.below
+	return s.below == math.MaxUint64 || t.hash(ctSeed) <= s.below
 }
 
 func (s ctSampler) fraction() float64 {

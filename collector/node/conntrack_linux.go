@@ -24,9 +24,6 @@ const (
 	// maxConntrack entries of a namespace are kept, give or take.
 	maxConntrack = 300_000
 	maxExpects   = 10_000
-	// ctSeed is the same everywhere, so that samples and nodes keep the same
-	// connections.
-	ctSeed = 0xca5ef11e
 )
 
 // errNoConntrack is why a namespace has no table.
@@ -43,7 +40,7 @@ func (g *gatherer) conntrack(ctx context.Context, prefix string, again bool) {
 	}
 	c := &ctTable{dump: newDump(ctx, unix.NETLINK_NETFILTER), counts: newCTCounts(), parser: newCTParser(), most: maxConntrack}
 	g.stream(ctx, prefix+"conntrack-stats.ndjson", c.stats)
-	c.sampler = newCTSampler(ctSeed, c.most, int(c.summary.Count))
+	c.sampler = newCTSampler(c.most, int(c.summary.Count))
 	c.summary.Fraction = c.sampler.fraction()
 	var err error
 	if again {

@@ -123,7 +123,7 @@ func TestProcSocketAddresses(t *testing.T) {
 // the same ones are kept every time.
 func TestSampleIsFair(t *testing.T) {
 	const count, most = 200_000, 20_000
-	s := newCTSampler(ctSeed, most, count)
+	s := newCTSampler(most, count)
 	tuple := func(i int) ctTuple {
 		return ctTuple{src: netip.AddrFrom4([4]byte{10, 0, byte(i >> 16), byte(i >> 8)}), dst: netip.AddrFrom4([4]byte{10, 96, 0, byte(i % 7)}),
 			sport: uint16(32768 + i%256), dport: uint16(80 + i%3), proto: []uint8{protoTCP, protoUDP}[i%2]}
@@ -154,13 +154,13 @@ func TestSampleIsFair(t *testing.T) {
 			t.Errorf("%s: chi squared %.1f, kept %v", name, chi, v.got)
 		}
 	}
-	again := newCTSampler(ctSeed, most, count)
+	again := newCTSampler(most, count)
 	for i := range count {
 		if u := tuple(i); s.keeps(&u) != again.keeps(&u) {
 			t.Fatal("another sample")
 		}
 	}
-	if all := newCTSampler(ctSeed, most, most); all.fraction() != 1 {
+	if all := newCTSampler(most, most); all.fraction() != 1 {
 		t.Error("a table that fits is sampled")
 	}
 }

@@ -92,8 +92,11 @@ func (g *gatherer) podLogs(ctx context.Context, since time.Time, limits logLimit
 		lacking = append(lacking, fmt.Sprintf("more than %d pods or %d logs", maxPodDirs, maxPodLogs))
 	}
 	status, reason := collector.StatusOK, ""
-	if len(lacking) > 0 {
+	switch {
+	case len(lacking) > 0:
 		status, reason = collector.StatusPartial, fmt.Sprintf("%d logs, %s", stored, strings.Join(lacking, ", "))
+	case total == 0:
+		status, reason = collector.StatusSkipped, "no container has logged anything in the time asked for"
 	}
 	g.record(at, status, reason, total, start)
 }
