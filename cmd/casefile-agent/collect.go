@@ -16,6 +16,7 @@ import (
 	"github.com/casefile-io/casefile/collector/agent/link"
 	"github.com/casefile-io/casefile/collector/node"
 	"github.com/casefile-io/casefile/collector/node/ebpf"
+	"github.com/casefile-io/casefile/collector/sidecar"
 )
 
 // memoryLimit makes the garbage collector work harder near it; packet rings
@@ -60,7 +61,11 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 		collectors = append(collectors, ebpf.New(ebpf.Options{Node: plan.Node, Window: time.Duration(plan.EBPFMS) * time.Millisecond}))
 	}
 	spaces, unknown := node.Namespaces("/proc", pods)
-	collectors = append(collectors, sidecars(plan.Node, spaces))
+	proxies := sidecar.Options{Node: plan.Node}
+	for _, ns := range spaces {
+		proxies.Spaces = append(proxies.Spaces, sidecar.SpaceOf(ns.PID, ns.Inode, ns.Host))
+	}
+	collectors = append(collectors, sidecar.New(proxies))
 	capturing := make(chan struct{})
 	collectors = append(collectors, captures(plan, spaces, unknown, func() { close(capturing) }, spool, s.Trigger())...)
 	collectors = append(collectors, probes(plan, spaces, unknown, capturing)...)

@@ -13,6 +13,7 @@ import (
 	"github.com/casefile-io/casefile/collector/cluster"
 	"github.com/casefile-io/casefile/collector/node"
 	"github.com/casefile-io/casefile/collector/node/ebpf"
+	"github.com/casefile-io/casefile/collector/sidecar"
 )
 
 // hostJob makes a job that collects from this machine, without Kubernetes.
@@ -121,8 +122,13 @@ func hostCollectors(j *job, name string, pods []node.Pod) ([]collector.Collector
 	if j.plan.ebpf > 0 {
 		list = append(list, ebpf.New(ebpf.Options{Node: name, Window: j.plan.ebpf}))
 	}
+	spaces, unknown := node.Namespaces("/proc", pods)
+	proxies := sidecar.Options{Node: name}
+	for _, ns := range spaces {
+		proxies.Spaces = append(proxies.Spaces, sidecar.SpaceOf(ns.PID, ns.Inode, ns.Host))
+	}
+	list = append(list, sidecar.New(proxies))
 	var specs []capture.Spec
-	var spaces []node.Netns
 	for _, r := range j.plan.Captures {
 		target, err := cluster.ParseTarget(r.Target)
 		if err != nil {
@@ -131,10 +137,8 @@ func hostCollectors(j *job, name string, pods []node.Pod) ([]collector.Collector
 		s := capture.Spec{Name: target.Folder(), Target: r.Target, Filter: r.Filter, Snaplen: j.plan.Snaplen, Duration: j.plan.duration, MaxBytes: j.plan.MaxBytes / 4}
 		point := name
 		if target.Kind == "pod" {
-			if spaces == nil {
-				if spaces, err = node.Namespaces("/proc", pods); err != nil {
-					return nil, err
-				}
+			if unknown != nil {
+				return nil, unknown
 			}
 			ns, err := localPod(spaces, target)
 			if err != nil {

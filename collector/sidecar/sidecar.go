@@ -23,6 +23,7 @@
 package sidecar
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/casefile-io/casefile/collector"
@@ -48,6 +49,12 @@ type Space struct {
 	Path  string // /proc/<pid>/ns/net
 	Net   string // /proc/<pid>/net: its tables
 	Host  bool
+}
+
+// SpaceOf is the namespace of a process.
+func SpaceOf(pid int, inode uint64, host bool) Space {
+	proc := "/proc/" + strconv.Itoa(pid) + "/"
+	return Space{Inode: inode, Host: host, Path: proc + "ns/net", Net: proc + "net"}
 }
 
 // New returns the collector of all proxies of a node.
