@@ -48,6 +48,7 @@ type key struct {
 	plain            bool // nothing in it to mask
 	env, applied     bool
 	secret, password bool
+	dull             bool // see isDull
 }
 
 // key tells about a name, raw as it stands between its quotes.
@@ -64,6 +65,7 @@ func (w *walker) key(raw []byte) key {
 		secret:   w.scanner.secretName(name),
 		password: bytes.Contains(bytes.ToLower(name), []byte("passw")),
 	}
+	k.dull = isDull(string(name), k)
 	w.keys.keep(raw, k)
 	return k
 }

@@ -78,6 +78,11 @@ func (o *objectWalk) member(known object, self *said) (bool, error) {
 	o.out = append(o.out, ':')
 	o.i++
 	o.space()
+	if c := o.peek(); key.dull && o.rule == "" && len(o.active) == 0 && !o.env && c != '"' && c != '{' && c != '[' {
+		o.fields()
+		_, err := o.value(place{}) // a number, of which tables have many
+		return true, err
+	}
 	if rule := o.dropped(name, key, known); rule != "" {
 		return false, o.stepOver(rule)
 	}
@@ -94,6 +99,17 @@ func (o *objectWalk) member(known object, self *said) (bool, error) {
 		o.valueAt, o.valueTo = from, len(o.out)
 	}
 	return true, nil
+}
+
+// isDull says whether a number or a literal below a name is kept as it is, and
+// says nothing about its object. It leaves out all names that the functions
+// below know.
+func isDull(name string, k key) bool {
+	switch name {
+	case "apiVersion", "kind", "namespace", "name", "key", "metadata", "data", "stringData", "annotations", "items", "value", "auth":
+		return false
+	}
+	return !k.applied && !k.secret && !k.password
 }
 
 // dropped gives the rule by which a member goes away as a whole.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -30,6 +31,13 @@ import (
 const agentEnv = "CASEFILE_AGENT_ARGS"
 
 func TestMain(m *testing.M) {
+	if role := os.Getenv(snapshotRole); role != "" {
+		if err := playSnapshot(role); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if args := os.Getenv(agentEnv); args != "" {
 		os.Exit(run(strings.Fields(args), os.Stdin, os.Stdout, os.Stderr))
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"strings"
 )
 
 // Layouts of include/uapi/linux/netfilter/nfnetlink_conntrack.h. All numbers
@@ -50,17 +51,17 @@ type ctEntry struct {
 	state       uint8
 }
 
-// ctParser reads entries. Its row, its lists of flags and its names are used
+// ctParser reads entries. Its row, its flags and its names are used
 // again and again: a node has 200,000 entries.
 type ctParser struct {
 	entry ctEntry
 	row   ctRow
-	flags map[uint32][]string
+	flags map[uint32]string
 	names map[string]string
 }
 
 func newCTParser() *ctParser {
-	return &ctParser{flags: map[uint32][]string{}, names: map[string]string{}}
+	return &ctParser{flags: map[uint32]string{}, names: map[string]string{}}
 }
 
 // parse reads a message; the entry and the row are good until the next call.
@@ -244,9 +245,9 @@ func (s ctSampler) fraction() float64 {
 }
 
 // flagNames names the bits of a status, and the absence of two.
-func (p *ctParser) flagNames(status uint32) []string {
-	if list, ok := p.flags[status]; ok {
-		return list
+func (p *ctParser) flagNames(status uint32) string {
+	if s, ok := p.flags[status]; ok {
+		return s
 	}
 	var list []string
 	if status&ctSeenReply == 0 {
@@ -262,10 +263,11 @@ func (p *ctParser) flagNames(status uint32) []string {
 			list = append(list, name)
 		}
 	}
+	s := strings.Join(list, " ")
 	if len(p.flags) < 1<<12 {
-		p.flags[status] = list
+		p.flags[status] = s
 	}
-	return list
+	return s
 }
 
 func be16(v []byte) uint16 {

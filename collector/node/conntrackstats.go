@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 func familyName(a netip.Addr) string {
@@ -122,7 +123,7 @@ func (c *ctCounts) fill(s *ctSummary, p *ctParser) {
 		}
 	}
 	for status, n := range c.status {
-		for _, name := range p.flagNames(status) {
+		for name := range strings.FieldsSeq(p.flagNames(status)) {
 			s.ByFlag[name] += n
 		}
 	}

@@ -28,6 +28,7 @@ type gatherer struct {
 	spaces []Netns
 	owners socketOwners // of the running sample
 	buf    []byte       // reused by readFile
+	maps   [][]byte     // memory of buf
 	parts  kernelParts  // nil until asked for
 	stuck  int          // file systems that did not answer
 }
@@ -35,6 +36,7 @@ type gatherer struct {
 // Collect implements [collector.Collector].
 func (n *node) Collect(ctx context.Context, out *collector.Output) error {
 	g := &gatherer{o: n.o, out: out}
+	defer g.release()
 	procs, err := scanProcesses(g.o.ProcRoot)
 	if err != nil {
 		return classify(err)
@@ -71,7 +73,7 @@ func (g *gatherer) samples(ctx context.Context, procs []process) []sampleTime {
 			break
 		}
 		samples = append(samples, g.now(k))
-		g.owners = findSocketOwners(ctx, g.o.ProcRoot)
+		g.owners = findSocketOwners(ctx, g.o.ProcRoot, g.owners.byInode)
 		for i, ns := range g.spaces {
 			if ctx.Err() != nil {
 				return samples

@@ -35,7 +35,6 @@
 //	net/{nftables,iptables,ipsets,ipvs}.ndjson  typed; iptables is the legacy back end
 //	net/conntrack-{summary.json,stats.ndjson}  numbers of the whole table, counters by processor
 //	net/conntrack{,-expect}.ndjson  in the first sample alone; a table that is too large is sampled evenly
-//	net/{nftables,iptables}.ndjson  typed; iptables is the legacy back end
 //	net/{nftables,ip{,6}tables-{nft,legacy}}.txt  once, by the node's own tools
 //
 // # Care

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -193,10 +194,15 @@ func parseNsLink(s string) uint64 {
 
 // parseSocketLink reads the target of /proc/PID/fd/N: "socket:[1234]".
 func parseSocketLink(b []byte) (uint32, bool) {
-	b, ok := bytes.CutPrefix(b, []byte("socket:["))
-	if !ok {
+	const open, shut = "socket:[", "]"
+	if len(b) <= len(open)+len(shut) || string(b[:len(open)]) != open || b[len(b)-1] != shut[0] {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(string(bytes.TrimSuffix(b, []byte("]"))), 10, 32)
-	return uint32(n), err == nil
+	var n uint64
+	for _, c := range b[len(open) : len(b)-len(shut)] {
+		if n = n*10 + uint64(c-'0'); c < '0' || c > '9' || n > math.MaxUint32 {
+			return 0, false
+		}
+	}
+	return uint32(n), true
 }

@@ -38,8 +38,8 @@ func (r *rowWriter) flush() error {
 }
 
 // The functions below append one member; key is `,"name":`, without the comma
-// for the first. Those called Some leave out the zero value, and so do those for
-// text and lists.
+// for the first. Those called Some leave out the zero value, and so does
+// appendText.
 
 func appendInt[T ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~int](b []byte, key string, v T) []byte {
 	return strconv.AppendUint(append(b, key...), uint64(v), 10)
@@ -75,21 +75,6 @@ func appendSomeWord(b []byte, key, s string) []byte {
 		return b
 	}
 	return appendWord(b, key, s)
-}
-
-func appendWords(b []byte, key string, list []string) []byte {
-	if len(list) == 0 {
-		return b
-	}
-	b = append(append(b, key...), '[')
-	for i, s := range list {
-		sep := ""
-		if i > 0 {
-			sep = ","
-		}
-		b = appendWord(b, sep, s)
-	}
-	return append(b, ']')
 }
 
 // appendText is for what programs chose.

@@ -16,8 +16,6 @@ func filled(v reflect.Value, n *int) {
 		switch {
 		case f.Type() == reflect.TypeFor[netip.Addr]():
 			f.Set(reflect.ValueOf(netip.AddrFrom4([4]byte{10, 0, 0, byte(*n)})))
-		case f.Type() == reflect.TypeFor[[]string]():
-			f.Set(reflect.ValueOf([]string{"one", "two"}))
 		case f.Kind() == reflect.String:
 			f.SetString("word" + string(rune('a'+*n%26)))
 		case f.Kind() == reflect.Bool:

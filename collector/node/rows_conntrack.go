@@ -20,7 +20,7 @@ type ctRow struct {
 	ReplySport   uint16     `json:"replySport,omitempty"`
 	ReplyDst     netip.Addr `json:"replyDst,omitzero"`
 	ReplyDport   uint16     `json:"replyDport,omitempty"`
-	Flags        []string   `json:"flags,omitempty"` // UNREPLIED, ASSURED, SNAT, DNAT, OFFLOAD …; CONFIRMED is left out
+	Flags        string     `json:"flags,omitempty"` // parted by spaces: UNREPLIED, ASSURED, SNAT, DNAT, OFFLOAD …; CONFIRMED is left out
 	TimeoutSec   uint32     `json:"timeoutSec,omitempty"`
 	Mark         uint32     `json:"mark,omitempty"`
 	Zone         uint16     `json:"zone,omitempty"`
@@ -55,7 +55,7 @@ func (r *ctRow) appendJSON(b []byte) []byte {
 		b = appendAddr(b, `,"replyDst":`, r.ReplyDst)
 		b = appendSome(b, `,"replyDport":`, r.ReplyDport)
 	}
-	b = appendWords(b, `,"flags":`, r.Flags)
+	b = appendSomeWord(b, `,"flags":`, r.Flags)
 	b = appendSome(b, `,"timeoutSec":`, r.TimeoutSec)
 	b = appendSome(b, `,"mark":`, r.Mark)
 	b = appendSome(b, `,"zone":`, r.Zone)
