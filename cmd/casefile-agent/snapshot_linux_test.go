@@ -88,6 +88,9 @@ func playSnapshot(role string) error {
 		fmt.Println("ready")
 		_, err = io.Copy(io.Discard, os.Stdin)
 		return err
+	case "spin":
+		for { //nolint:staticcheck // that is what it is for
+		}
 	case "collect":
 		return snapshotCollect(redact.Policy(arg))
 	}
@@ -143,10 +146,41 @@ func snapshotMachine(policy string) error {
 	if err != nil {
 		return fmt.Errorf("collect: %w: %s", err, out)
 	}
+	if m["busy-share-%"], err = busyShare(policy); err != nil {
+		return err
+	}
 	for _, in := range held {
 		in.Close()
 	}
 	return json.NewEncoder(os.Stdout).Encode(m)
+}
+
+const busyFor = 15 * time.Second // at most
+
+// busyShare is how many percent of a machine that is busy on all processors
+// the agent takes: of its time, since what others on the machine do changes
+// the work done by far more.
+func busyShare(policy string) (float64, error) {
+	ctx, stop := context.WithTimeout(context.Background(), busyFor)
+	defer stop()
+	for range runtime.NumCPU() {
+		spin := exec.CommandContext(ctx, "/proc/self/exe")
+		spin.Env = append(os.Environ(), snapshotRole+"=spin", "GOMAXPROCS=1")
+		if err := spin.Start(); err != nil {
+			return 0, err
+		}
+		defer func() { _ = spin.Wait() }()
+	}
+	collect := exec.CommandContext(ctx, "/proc/self/exe")
+	collect.Env = append(os.Environ(), snapshotRole+"=collect "+policy)
+	start := time.Now()
+	if err := collect.Start(); err != nil {
+		return 0, err
+	}
+	_ = collect.Wait() // may be cut short
+	used := collect.ProcessState.UserTime() + collect.ProcessState.SystemTime()
+	stop()
+	return 100 * used.Seconds() / time.Since(start).Seconds() / float64(runtime.NumCPU()), nil
 }
 
 type countWriter struct{ n float64 }
@@ -155,6 +189,7 @@ func (c *countWriter) Write(p []byte) (int, error) { c.n += float64(len(p)); ret
 
 // snapshotCollect is the agent, without the stream to the command line.
 func snapshotCollect(policy redact.Policy) error {
+	beNice()
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
