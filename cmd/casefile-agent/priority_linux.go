@@ -7,11 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const niceness = 10
+// How little of a busy node an agent takes. Captures must keep up with their
+// packets; what only reads may take its time.
+const (
+	niceToCapture = 10
+	niceToRead    = 19
+)
 
 // beNice lowers the priority of every thread that there is; those to come
 // inherit it. It may fail, and then the work goes on as it is.
-func beNice() {
+func beNice(niceness int) {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return

@@ -189,7 +189,7 @@ func (c *countWriter) Write(p []byte) (int, error) { c.n += float64(len(p)); ret
 
 // snapshotCollect is the agent, without the stream to the command line.
 func snapshotCollect(policy redact.Policy) error {
-	beNice()
+	beNice(niceToRead)
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
