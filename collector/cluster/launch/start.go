@@ -99,7 +99,7 @@ func (l *Launcher) insist(ctx context.Context, what string, try func() error) er
 		case apierrors.IsForbidden(err) && level(err.Error()) != "":
 			return l.restricted(level(err.Error()), err.Error())
 		case apierrors.IsForbidden(err):
-			return denied("%w: %s: %w; name a namespace where you may with --agent-namespace, or ask for the rights that casefile plan --rbac prints", errNoJobs, what, err)
+			return denied("%w: %s: %w; name a namespace where you may with --agent-namespace, or ask for the right to do it", errNoJobs, what, err)
 		case apierrors.IsNotFound(err):
 			return denied("%s: %w; casefile makes no namespace: name one that is there with --agent-namespace", what, err)
 		case apierrors.IsInvalid(err):

@@ -67,7 +67,7 @@ func (l *Launcher) allowed(ctx context.Context) error {
 		if l.opts.Via == ViaAuto && len(l.missing(ctx, ViaDebug)) == 0 {
 			hint = ", or see less through debug containers with --agent-via debug"
 		}
-		return denied("you may not %s in namespace %s; ask for the rights that casefile plan --rbac prints, or name another namespace with --agent-namespace, or leave the nodes out with --nodes none%s",
+		return denied("you may not %s in namespace %s; ask for these rights, or name another namespace with --agent-namespace, or leave the nodes out with --nodes none%s",
 			strings.Join(missing, ", "), l.opts.Namespace, hint)
 	}
 	l.fixed.Store(!l.may(ctx, authorizationv1.ResourceAttributes{Verb: "patch", Group: "batch", Resource: "jobs"}))
