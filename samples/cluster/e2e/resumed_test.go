@@ -37,6 +37,7 @@ func testResumed(t *testing.T, k *kit) {
 			if c.after == 0 {
 				inject()
 			} else {
+				k.settle(t)
 				defer time.AfterFunc(c.after, inject).Stop()
 			}
 			if c.lasts > 0 {
@@ -59,6 +60,21 @@ func testResumed(t *testing.T, k *kit) {
 			assertNothingLeft(t, k)
 		})
 	}
+}
+
+// settle waits until the kubelet of cf-n2 takes note of pods again: a fault that
+// was there before may have cost it its connections.
+func (k *kit) settle(t *testing.T) {
+	t.Helper()
+	k.apply(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"settled","namespace":"cf-demo"},"spec":{"nodeName":"cf-n2","terminationGracePeriodSeconds":1,`+
+		`"containers":[{"name":"c","image":"cf.local/nettool:1","args":["sleep"]}]}}`)
+	for range 60 {
+		if strings.Contains(k.kubectl(t, "-n", "cf-demo", "get", "pod", "settled", "-o", "jsonpath={.status.phase}"), "Running") {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	k.kubectl(t, "-n", "cf-demo", "delete", "pod", "settled", "--grace-period=1")
 }
 
 // collectAnyway collects, which may be partial, and returns what it said.
