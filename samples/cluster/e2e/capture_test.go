@@ -36,7 +36,7 @@ func testCapture(t *testing.T, k *kit) {
 		t.Errorf("the live capture holds %d packets", n)
 	}
 	shot := filepath.Join(dir, "shot.pcapng")
-	k.run(t, time.Minute, 0, "capture", target, "--yes", "--ring", "4MiB", "--until", "counter Tcp.PassiveOpens +5", "--after", "1s", "--duration", "40s", "-w", shot)
+	k.run(t, time.Minute, 0, "capture", target, "--yes", "--ring", "128MiB", "--until", "counter Tcp.PassiveOpens +5", "--after", "1s", "--duration", "40s", "-w", shot)
 	if n := frames(t, shot); n < 20 {
 		t.Errorf("the flight recorder holds %d packets", n)
 	}
