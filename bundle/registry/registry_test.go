@@ -329,16 +329,16 @@ func FuzzArtifact(f *testing.F) {
 
 func TestParse(t *testing.T) {
 	for s, tagged := range map[string]bool{
-		"oci://registry.example/a/b:t": true, "oci://localhost/bundles": false, "oci://[::1]:5000/bundles:x": true, "oci://10.0.0.1:5000/a/b": false,
-		"oci://registry.example/bundles@sha256:" + strings.Repeat("a", 64): false,
+		"oci://images.example/a/b:t": true, "oci://localhost/bundles": false, "oci://[::1]:5000/bundles:x": true, "oci://10.0.0.1:5000/a/b": false,
+		"oci://images.example/bundles@sha256:" + strings.Repeat("a", 64): false,
 	} {
 		r, err := Parse(s)
 		if err != nil || r.Tagged() != tagged || r.String() != s {
 			t.Errorf("%s: %v, tagged %v, %v", s, r, r.Tagged(), err)
 		}
 	}
-	for _, s := range []string{"", "oci://", "oci://host.example", "oci://ubuntu/x", "registry.example/a:b", "docker://registry.example/a", "oci://registry.example/A:b",
-		"oci://registry.example/a:b c", "oci://registry.example/a@sha256:12", "oci://kim:s3cret@registry.example/a:b", "https://registry.example/a"} {
+	for _, s := range []string{"", "oci://", "oci://host.example", "oci://ubuntu/x", "images.example/a:b", "docker://images.example/a", "oci://images.example/A:b",
+		"oci://images.example/a:b c", "oci://images.example/a@sha256:12", "oci://kim:s3cret@images.example/a:b", "https://images.example/a"} {
 		if r, err := Parse(s); err == nil {
 			t.Errorf("%q: %v", s, r)
 		} else if strings.Contains(err.Error(), "s3cret") {
@@ -352,8 +352,8 @@ func TestParse(t *testing.T) {
 func TestPlainHTTP(t *testing.T) {
 	sent := errors.New("sent")
 	for url, want := range map[string]error{
-		"http://127.0.0.1:5000/v2/": sent, "http://[::1]:5000/v2/": sent, "http://localhost/v2/": sent, "https://registry.example/v2/": sent,
-		"http://10.0.0.1:5000/v2/": ErrPlainHTTP, "http://registry.example/v2/": ErrPlainHTTP, "http://plain.example:5000/v2/": sent,
+		"http://127.0.0.1:5000/v2/": sent, "http://[::1]:5000/v2/": sent, "http://localhost/v2/": sent, "https://images.example/v2/": sent,
+		"http://10.0.0.1:5000/v2/": ErrPlainHTTP, "http://images.example/v2/": ErrPlainHTTP, "http://plain.example:5000/v2/": sent,
 		"http://plain.example/v2/": ErrPlainHTTP, "http://localhost.example/": ErrPlainHTTP, "http://127.0.0.1.example/": ErrPlainHTTP,
 	} {
 		req := httptest.NewRequest(http.MethodGet, url, nil)
