@@ -33,7 +33,7 @@ func layers() []layer {
 			append([]string{"github.com/urfave/cli/v2", "golang.org/x/term", "golang.org/x/sys"}, kubernetes...)},
 		{"cmd/casefile-agent", []string{"collector", "collector/node/...", "collector/capture/...", "collector/probe", "collector/sidecar", "collector/agent/...", "bundle", "bundle/redact/..."},
 			[]string{"golang.org/x/sys"}},
-		{"collector", nil, nil},
+		{"collector", nil, []string{"golang.org/x/sys"}},
 		{"collector/agent", []string{"collector"}, nil},
 		{"collector/cluster", []string{"collector", "collector/agent"}, append([]string{"golang.org/x/sync"}, kubernetes...)},
 		{"collector/cluster/launch", []string{"collector", "collector/agent/...", "collector/cluster", "collector/cluster/launch/..."},

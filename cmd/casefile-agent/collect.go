@@ -31,7 +31,7 @@ const gcPercent = 15
 // and gathers what its plan asks for, on one processor and with low priority.
 // It outlives the connections: what the caller has not got yet waits in dir.
 func serve(ctx context.Context, dir string, patience time.Duration) error {
-	beNice(niceToCapture)
+	beNice(niceToMeasure)
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
@@ -53,7 +53,7 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	if plan.Live {
 		return live(ctx, plan, s, redactor, spool)
 	}
-	if len(plan.Captures) == 0 {
+	if len(plan.Captures)+len(plan.Probes) == 0 {
 		beNice(niceToRead)
 	}
 	fragment, err := bundle.NewFragment(s.Frames(), bundle.Options{Top: plan.Top, Time: plan.Time, Redactor: redactor, SpoolDir: spool})

@@ -8,9 +8,9 @@ import (
 )
 
 // How little of a busy node an agent takes. Captures must keep up with their
-// packets; what only reads may take its time.
+// packets, and probes measure time; what only reads may take its own.
 const (
-	niceToCapture = 10
+	niceToMeasure = 10
 	niceToRead    = 19
 )
 

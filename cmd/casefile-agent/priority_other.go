@@ -2,7 +2,7 @@
 
 package main
 
-const niceToCapture, niceToRead = 0, 0
+const niceToMeasure, niceToRead = 0, 0
 
 func beNice(int) {}
 

@@ -76,13 +76,7 @@ func ip(t testing.TB, args ...string) {
 // inside runs f on a thread in a namespace; the thread ends with it.
 func inside(t testing.TB, ns string, f func() error) {
 	t.Helper()
-	var err error
-	collector.OnOwnThread(func() {
-		if err = enter("/run/netns/"+ns, 0); err == nil {
-			err = f()
-		}
-	})
-	if err != nil {
+	if err := collector.InNetns("/run/netns/"+ns, 0, f); err != nil {
 		t.Fatal(err)
 	}
 }

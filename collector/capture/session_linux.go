@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -38,35 +37,11 @@ func open(s Spec) (c *session, err error) {
 	if s.NetnsPath == "" {
 		return begin(s, program)
 	}
-	collector.OnOwnThread(func() {
-		if err = enter(s.NetnsPath, s.Netns); err == nil {
-			c, err = begin(s, program)
-		}
+	err = collector.InNetns(s.NetnsPath, s.Netns, func() (err error) {
+		c, err = begin(s, program)
+		return err
 	})
 	return c, err
-}
-
-// enter moves the calling thread into a network namespace.
-func enter(path string, inode uint64) error {
-	f, err := os.Open(path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the network namespace is gone, has the pod ended? %w", err)
-		}
-		return refused(err)
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return err
-	}
-	if inode != 0 && st.Ino != inode {
-		return fmt.Errorf("%s is network namespace %d and no longer %d, has the pod ended?", path, st.Ino, inode)
-	}
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		return refused(fmt.Errorf("enter %s: %w", path, err))
-	}
-	return nil
 }
 
 // refused marks errors for which the status is not "failed".

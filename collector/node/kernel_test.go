@@ -104,6 +104,9 @@ func sitIn(t *testing.T, netns, words string) int {
 func needRoot(t *testing.T, tools ...string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
+		if os.Getenv("CASEFILE_STRICT") == "1" {
+			t.Fatal("makes network namespaces: needs root")
+		}
 		t.Skip("makes network namespaces: needs root")
 	}
 	for _, tool := range tools {

@@ -128,7 +128,7 @@ func TestHostileContainers(t *testing.T) {
 			if strings.Contains(name, "magic") {
 				needRoot(t)
 				if err := unix.Mount("proc", root+"/proc", "proc", 0, ""); err != nil {
-					t.Skipf("no proc: %v", err)
+					t.Fatalf("no proc: %v", err)
 				}
 				t.Cleanup(func() { _ = unix.Unmount(root+"/proc", unix.MNT_DETACH) })
 				c.reason = "too many levels" // as the kernel words it
@@ -166,11 +166,11 @@ func hungFUSE(t *testing.T, dir string) {
 	needRoot(t)
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("no FUSE: %v", err)
+		noFUSE(t, err)
 	}
 	if err := unix.Mount("hung", dir, "fuse", unix.MS_NODEV|unix.MS_NOSUID, "fd="+strconv.Itoa(fd)+",rootmode=40000,user_id=0,group_id=0"); err != nil {
 		unix.Close(fd)
-		t.Skipf("no FUSE: %v", err)
+		noFUSE(t, err)
 	}
 	t.Cleanup(func() {
 		unix.Close(fd) // whoever waits gets an error
@@ -201,4 +201,12 @@ func TestOneGoneContainer(t *testing.T) {
 	if len(sink.files) != 0 || len(results) == 0 || results[0].Status != collector.StatusSkipped {
 		t.Errorf("%+v", results)
 	}
+}
+
+func noFUSE(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("CASEFILE_STRICT") == "1" {
+		t.Fatalf("no FUSE: %v", err)
+	}
+	t.Skipf("no FUSE: %v", err)
 }

@@ -29,6 +29,9 @@ const (
 func newLab(t testing.TB) lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
+		if os.Getenv("CASEFILE_STRICT") == "1" {
+			t.Fatal("needs root to make network namespaces")
+		}
 		t.Skip("needs root to make network namespaces")
 	}
 	needTool(t, "ip")

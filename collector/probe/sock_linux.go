@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,33 +21,7 @@ func (pl Place) do(fn func() error) (err error) {
 	if pl.NetnsPath == "" {
 		return fn()
 	}
-	collector.OnOwnThread(func() {
-		if err = pl.enter(); err == nil {
-			err = fn()
-		}
-	})
-	return err
-}
-
-func (pl Place) enter() error {
-	f, err := os.Open(pl.NetnsPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the network namespace is gone, has the pod ended? %w", err)
-	} else if err != nil {
-		return denied(err)
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return err
-	}
-	if pl.Netns != 0 && st.Ino != pl.Netns {
-		return fmt.Errorf("%s is network namespace %d and no longer %d, has the pod ended?", pl.NetnsPath, st.Ino, pl.Netns)
-	}
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		return denied(fmt.Errorf("enter %s: %w", pl.NetnsPath, err))
-	}
-	return nil
+	return collector.InNetns(pl.NetnsPath, pl.Netns, fn)
 }
 
 func denied(err error) error {

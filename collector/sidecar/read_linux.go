@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/casefile-io/casefile/collector"
 )
 
@@ -158,10 +156,9 @@ func get(ctx context.Context, c *http.Client, url string) (io.ReadCloser, error)
 func (s Space) client() *http.Client {
 	d := net.Dialer{Timeout: helloLimit, FallbackDelay: -1}
 	dial := func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-		collector.OnOwnThread(func() {
-			if err = s.enter(); err == nil {
-				conn, err = d.DialContext(ctx, network, addr)
-			}
+		err = collector.InNetns(s.Path, s.Inode, func() (err error) {
+			conn, err = d.DialContext(ctx, network, addr)
+			return err
 		})
 		return conn, err
 	}
@@ -169,24 +166,4 @@ func (s Space) client() *http.Client {
 		Transport:     &http.Transport{DialContext: dial, Proxy: nil, DisableCompression: true, MaxConnsPerHost: 1, ResponseHeaderTimeout: answerLimit, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// enter moves the calling thread into the namespace.
-func (s Space) enter() error {
-	fd, err := unix.Open(s.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: s.Path, Err: err}
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if s.Inode != 0 && st.Ino != s.Inode {
-		return fmt.Errorf("%s is another network namespace by now: has the pod ended?", s.Path)
-	}
-	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter %s: %w", s.Path, err)
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -60,7 +61,16 @@ func namespace(t *testing.T) (name string, s Space) {
 	if err := syscall.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	return name, Space{Inode: st.Ino, Path: path, Net: fmt.Sprintf("/proc/%d/net", keeper.Process.Pid)}
+	proc := fmt.Sprintf("/proc/%d/", keeper.Process.Pid)
+	for range 500 { // it has to move there first
+		var now syscall.Stat_t
+		if syscall.Stat(proc+"ns/net", &now) == nil && now.Ino == st.Ino {
+			return name, Space{Inode: st.Ino, Path: path, Net: proc + "net"}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("no process in the namespace")
+	return "", Space{}
 }
 
 // fakeAdmin serves recorded answers in the place of a proxy, which cannot be

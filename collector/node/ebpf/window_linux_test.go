@@ -168,6 +168,30 @@ func send(t testing.TB, to string, n int) {
 	}
 }
 
+// nobody waits until the namespace has counted so many datagrams to nobody:
+// what was sent may still be on its way.
+func nobody(t testing.TB, ns string, n uint64) {
+	t.Helper()
+	var got uint64
+	for range 500 {
+		inside(t, ns, func() {
+			text, err := os.ReadFile("/proc/thread-self/net/snmp")
+			if _, after, ok := strings.Cut(string(text), "\nUdp: "); ok { // names, then numbers
+				_, after, _ = strings.Cut(after, "\nUdp: ")
+				var in uint64
+				_, _ = fmt.Sscan(after, &in, &got)
+			} else {
+				t.Error(err)
+			}
+		})
+		if got >= n {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%d datagrams came, of %d", got, n)
+}
+
 func TestWindow(t *testing.T) {
 	needRoot(t)
 	a, b, inodeA, inodeB := pair(t)
@@ -206,7 +230,7 @@ func TestWindow(t *testing.T) {
 				t.Error("the rule does not drop")
 			}
 		})
-		time.Sleep(100 * time.Millisecond)
+		nobody(t, b, 50)
 	})
 	for _, r := range results {
 		if r.Status != collector.StatusPartial || !strings.Contains(r.Reason, "cut short") { // the test ends each window early
@@ -371,7 +395,7 @@ func TestLikeBpftrace(t *testing.T) {
 		}
 		t.Skip("bpftrace is not installed")
 	}
-	a, _, _, inodeB := pair(t)
+	a, b, _, inodeB := pair(t)
 	var peer, complaint bytes.Buffer
 	files, _ := watch(t, func() {
 		cmd := exec.Command("unshare", "-m", "bash", "-c", `mount -t tracefs none /sys/kernel/tracing && mount -t debugfs none /sys/kernel/debug 2>/dev/null
@@ -394,7 +418,7 @@ exec bpftrace -e 'interval:ms:20 { printf("first\n"); } tracepoint:skb:kfree_skb
 		inside(t, a, func() {
 			send(t, "10.77.0.2:5003", 300)
 		})
-		time.Sleep(100 * time.Millisecond)
+		nobody(t, b, 300)
 		_ = cmd.Process.Signal(os.Interrupt)
 		for lines.Scan() {
 			fmt.Fprintln(&peer, lines.Text())
