@@ -9,8 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/casefile-io/casefile/collector"
 )
@@ -18,9 +23,17 @@ import (
 // Collect implements [collector.Collector]. A namespace without a proxy leaves
 // nothing, not even a result: most pods have none.
 func (p *proxies) Collect(ctx context.Context, out *collector.Output) error {
+	running := processes()
 	for _, s := range p.o.Spaces {
+		comms := running[s.Inode]
+		if comms == nil {
+			continue
+		}
 		ports := s.listening()
 		for _, k := range kinds() {
+			if !slices.ContainsFunc(k.comms, func(c string) bool { return comms[c] }) {
+				continue
+			}
 			for _, port := range k.ports {
 				if ctx.Err() != nil {
 					return fmt.Errorf("%w: %w", collector.ErrOverBudget, context.Cause(ctx))
@@ -32,6 +45,32 @@ func (p *proxies) Collect(ctx context.Context, out *collector.Output) error {
 		}
 	}
 	return nil
+}
+
+// processes gives, for each network namespace, the names of the proxies'
+// processes that run in it.
+func processes() map[uint64]map[string]bool {
+	proxy := map[string]bool{}
+	for _, k := range kinds() {
+		for _, c := range k.comms {
+			proxy[c] = true
+		}
+	}
+	found := map[uint64]map[string]bool{}
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is sound
+	for _, dir := range dirs {
+		comm, err := os.ReadFile(dir + "/comm") // of the kernel, 16 bytes at most
+		name := strings.TrimSuffix(string(comm), "\n")
+		var st unix.Stat_t
+		if err != nil || !proxy[name] || unix.Stat(dir+"/ns/net", &st) != nil {
+			continue
+		}
+		if found[st.Ino] == nil {
+			found[st.Ino] = map[string]bool{}
+		}
+		found[st.Ino][name] = true
+	}
+	return found
 }
 
 // listening gives the ports that somebody listens on in the namespace.

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +40,7 @@ func (m *memory) Frames([]string, io.Reader) error { panic("no frames here") }
 
 // namespace makes a network namespace and returns what a node's collector
 // knows of it.
-func namespace(t *testing.T) (name string, s Space) {
+func namespace(t *testing.T, comms ...string) (name string, s Space) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("CASEFILE_STRICT") == "1" {
@@ -51,26 +53,38 @@ func namespace(t *testing.T) (name string, s Space) {
 	if out, err := exec.Command("bash", "-ec", "ip netns add "+name+" && ip -n "+name+" link set lo up").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	keeper := exec.Command("ip", "netns", "exec", name, "sleep", "300")
-	if err := keeper.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = keeper.Process.Kill(); _ = keeper.Wait() })
 	path := "/run/netns/" + name
 	var st syscall.Stat_t
 	if err := syscall.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	proc := fmt.Sprintf("/proc/%d/", keeper.Process.Pid)
-	for range 500 { // it has to move there first
-		var now syscall.Stat_t
-		if syscall.Stat(proc+"ns/net", &now) == nil && now.Ino == st.Ino {
-			return name, Space{Inode: st.Ino, Path: path, Net: proc + "net"}
+	s = Space{Inode: st.Ino, Path: path}
+	for _, comm := range append(comms, "sleep") {
+		s.Net = "/proc/" + strconv.Itoa(running(t, name, comm)) + "/net"
+	}
+	return name, s
+}
+
+// running starts a process in a namespace that does nothing under a name.
+func running(t *testing.T, ns, comm string) int {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), comm)
+	if out, err := exec.Command("cp", "/bin/sleep", program).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cmd := exec.Command("ip", "netns", "exec", ns, program, "300")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for range 500 { // ip enters the namespace before it becomes the program
+		if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid)); strings.HasPrefix(comm, strings.TrimSpace(string(b))) && len(b) > 3 {
+			return cmd.Process.Pid
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("no process in the namespace")
-	return "", Space{}
+	t.Fatalf("%s does not run", comm)
+	return 0
 }
 
 // fakeAdmin serves recorded answers in the place of a proxy, which cannot be
@@ -125,7 +139,7 @@ func recordedEnvoy() map[string]string {
 }
 
 func TestFakeEnvoyAdmin(t *testing.T) {
-	ns, s := namespace(t)
+	ns, s := namespace(t, "envoy", "pilot-discovery")
 	envoy := &fakeAdmin{answers: recordedEnvoy()}
 	envoy.serve(t, ns, "127.0.0.1:15000")
 	app := &fakeAdmin{answers: map[string]string{"/metrics": "app_requests_total 1\n"}} // on Linkerd's port, but none of it
@@ -155,6 +169,9 @@ func TestFakeEnvoyAdmin(t *testing.T) {
 			}
 		}
 	}
+	if len(app.asked) != 0 {
+		t.Errorf("a program that is no proxy was asked %q", app.asked)
+	}
 	skipped := false
 	for _, r := range out.Results() {
 		skipped = skipped || strings.HasSuffix(r.Path, "envoy/listeners.json") && r.Status == collector.StatusSkipped
@@ -170,7 +187,7 @@ func TestFakeEnvoyAdmin(t *testing.T) {
 // What a proxy says can be broken off, endless or no JSON at all: nothing of
 // it is stored, and that is said.
 func TestFakeBrokenEnvoyAdmin(t *testing.T) {
-	ns, s := namespace(t)
+	ns, s := namespace(t, "envoy")
 	answers := recordedEnvoy()
 	answers["/clusters"] = `{"cluster_statuses":[`
 	answers["/stats"] = `{"stats":["` + strings.Repeat("x", maxAnswer+1) + `"]}`
@@ -195,14 +212,17 @@ func TestFakeBrokenEnvoyAdmin(t *testing.T) {
 	}
 }
 
+// A namespace without a proxy, though something listens where one would.
 func TestNoProxy(t *testing.T) {
-	_, s := namespace(t)
+	ns, s := namespace(t)
+	app := &fakeAdmin{answers: recordedEnvoy()}
+	app.serve(t, ns, "127.0.0.1:15000")
 	m := &memory{files: map[string]string{}}
 	out := collector.NewOutput(m, collector.Options{})
 	if err := New(Options{Node: "n1", Spaces: []Space{s, {Inode: 1, Path: "/proc/1/ns/none", Net: "/proc/none"}}}).Collect(t.Context(), out); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.files) != 0 || len(out.Results()) != 0 {
+	if len(m.files) != 0 || len(out.Results()) != 0 || len(app.asked) != 0 {
 		t.Errorf("%v %v", m.files, out.Results())
 	}
 }

@@ -14,8 +14,9 @@
 //
 // # Care
 //
-// Only GET is ever sent, and only to paths that change nothing. A port is
-// taken for a proxy's when a process in the namespace listens on it and the
+// Only GET is ever sent, only to paths that change nothing, and only where a
+// process of the proxy's name runs in the namespace: no other program hears
+// from us. A port is taken for the proxy's when somebody listens on it and the
 // first answer is what that proxy says. Keys, tokens and passwords in Envoy's
 // configuration are masked by their place before anything else sees them; the
 // bundle's own redaction comes after. Answers are copied as they come, never
@@ -68,6 +69,7 @@ func (p *proxies) Name() string { return "node/" + p.o.Node }
 // kind is a sort of proxy.
 type kind struct {
 	name  string
+	comms []string // what its process is called, of which the kernel keeps 15 bytes
 	ports []uint16
 	hello string            // path of the first question
 	is    func([]byte) bool // whether the answer is this proxy's
@@ -84,7 +86,7 @@ type page struct {
 func kinds() []kind {
 	return []kind{
 		{
-			name: "envoy", ports: []uint16{15000, 9901, 19000, 19001}, hello: "/server_info", is: isEnvoy,
+			name: "envoy", comms: []string{"envoy", "pilot-agent"}, ports: []uint16{15000, 9901, 19000, 19001}, hello: "/server_info", is: isEnvoy,
 			pages: []page{
 				{"/server_info", "server_info.json", true},
 				{"/clusters?format=json", "clusters.json", true},
@@ -95,11 +97,11 @@ func kinds() []kind {
 			},
 		},
 		{
-			name: "linkerd", ports: []uint16{4191}, hello: "/metrics", is: isLinkerd,
+			name: "linkerd", comms: []string{"linkerd2-proxy"}, ports: []uint16{4191}, hello: "/metrics", is: isLinkerd,
 			pages: []page{{"/metrics", "metrics.prom", false}},
 		},
 		{
-			name: "istiod", ports: []uint16{15014}, hello: "/version", is: isIstiod,
+			name: "istiod", comms: []string{"pilot-discovery"}, ports: []uint16{15014}, hello: "/version", is: isIstiod,
 			pages: []page{{"/debug/syncz", "syncz.json", true}, {"/metrics", "metrics.prom", false}},
 		},
 	}
