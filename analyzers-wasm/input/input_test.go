@@ -58,7 +58,7 @@ func TestValidate(t *testing.T) {
 			d.Rules[0].Text["en"] = abi.Text{Title: "t", Message: "m", References: []string{"javascript:1"}}
 		}, "web address"},
 		"scope node":            {func(d *abi.Declaration) { d.Scope = abi.ScopeNode }, "not supported"},
-		"facts":                 {func(d *abi.Declaration) { d.Facts = []abi.Fact{{Fact: "x"}} }, "not supported"},
+		"facts":                 {func(d *abi.Declaration) { d.Facts = []abi.FactDecl{{Fact: "x"}} }, "not supported"},
 		"memory":                {func(d *abi.Declaration) { d.Limits.MemoryMiB = -1 }, "limits"},
 		"input name":            {func(d *abi.Declaration) { d.Inputs[0].Name = "a/b" }, "input"},
 		"input twice":           {func(d *abi.Declaration) { d.Inputs = append(d.Inputs, d.Inputs[0]) }, "twice"},

@@ -83,15 +83,21 @@ const (
 
 // Declaration is what describe prints.
 type Declaration struct {
-	ABI     [2]int  `json:"abi"` // lowest and highest version spoken
-	Name    string  `json:"name"`
-	Version string  `json:"version"`
-	Doc     string  `json:"doc,omitempty"`
-	Rules   []Rule  `json:"rules"`
-	Scope   string  `json:"scope,omitempty"` // ScopeCluster when empty
-	Inputs  []Input `json:"inputs,omitempty"`
-	Facts   []Fact  `json:"facts,omitempty"`
-	Limits  Limits  `json:"limits,omitzero"`
+	ABI     [2]int     `json:"abi"` // lowest and highest version spoken
+	Name    string     `json:"name"`
+	Version string     `json:"version"`
+	Doc     string     `json:"doc,omitempty"`
+	Rules   []Rule     `json:"rules"`
+	Scope   string     `json:"scope,omitempty"` // ScopeCluster when empty
+	Inputs  []Input    `json:"inputs,omitempty"`
+	Facts   []FactDecl `json:"facts,omitempty"` // what a module of scope node tells modules of scope cluster
+	Limits  Limits     `json:"limits,omitzero"`
+}
+
+// FactDecl names a fact, topic/name; the name is its module's alone.
+type FactDecl struct {
+	Fact string `json:"fact"`
+	Doc  string `json:"doc,omitempty"`
 }
 
 // Rule is one thing that a module looks for. Text is keyed by language, "en"
@@ -140,24 +146,34 @@ func (t Text) Variant(name string) Text {
 }
 
 // Input declares one thing that a module reads; just one of the kinds is set.
+// Fields, Where and Form go with every kind that has rows, which is all but
+// Files.
 type Input struct {
 	Name     string   `json:"name"`               // [a-z0-9][a-z0-9._-]*, names the files in /in
 	Resource string   `json:"resource,omitempty"` // "v1/pods", "apps/v1/deployments"
 	Table    string   `json:"table,omitempty"`    // glob of NDJSON files; ** stands for any number of folders
 	Counters []string `json:"counters,omitempty"` // "TcpExt.ListenOverflows", "nf_conntrack.drop", "sysctl.net.netfilter.nf_conntrack_max"
 	Files    string   `json:"files,omitempty"`    // glob, laid out below /bundle
-	Flows    string   `json:"flows,omitempty"`    // reserved: summaries of captures
-	DNS      string   `json:"dns,omitempty"`      // reserved
-	Logs     string   `json:"logs,omitempty"`     // reserved
+	Flows    string   `json:"flows,omitempty"`    // glob of captures: a row for each connection and place, see [Flow]
+	DNS      string   `json:"dns,omitempty"`      // glob of captures: a row for each query and place, see [DNS]
+	Logs     string   `json:"logs,omitempty"`     // whose lines: "coredns", "kube-system/coredns-*/*", "kubelet", see [Log]
+	FactRows string   `json:"facts,omitempty"`    // the name of a fact that modules of scope node tell
 	Fields   []string `json:"fields,omitempty"`   // "metadata.name", "status.containerStatuses[].{name,restartCount}"
-	Where    string   `json:"where,omitempty"`    // reserved: CEL
-	Match    string   `json:"match,omitempty"`    // reserved: RE2, with Logs
+	Where    string   `json:"where,omitempty"`    // CEL over the source row, named row
+	Match    string   `json:"match,omitempty"`    // RE2, with Logs: only lines that match
+	Form     string   `json:"form,omitempty"`     // FormNDJSON or FormRows to have just that file; both when empty
 }
+
+// Forms of an input's rows.
+const (
+	FormNDJSON = "ndjson"
+	FormRows   = "rows"
+)
 
 // Limits a module asks for; the host may give less.
 type Limits struct {
 	MemoryMiB int   `json:"memoryMiB,omitempty"`
-	Fuel      int64 `json:"fuel,omitempty"` // reserved
+	Fuel      int64 `json:"fuel,omitempty"` // of one run of analyze
 }
 
 // Counter is a row of a counters input. T1 and Delta are absent when there was
@@ -242,8 +258,25 @@ type Outcome struct {
 	Missing []string `json:"missing,omitempty"` // names of inputs, or sources, that were lacking
 }
 
-// Fact is reserved for modules of scope node.
+// Fact is a line of a module of scope node: what it tells of its node. A
+// module of scope cluster that asks for the fact sees a row of Value's keys (of
+// the key "value" if it is no object) and _node; citing that row cites Evidence.
 type Fact struct {
-	Fact  string `json:"fact"`
-	Value any    `json:"value,omitempty"`
+	Fact     string     `json:"fact"`
+	Value    any        `json:"value"`
+	Evidence []Evidence `json:"evidence,omitempty"`
+}
+
+// Log is a row of a logs input: one line of a log.
+type Log struct {
+	At        int64             `json:"_at"`
+	Node      string            `json:"_node,omitempty"` // a node's own log
+	Unit      string            `json:"unit,omitempty"`  // of a node's log: kubelet, containerd, kernel
+	Namespace string            `json:"namespace,omitempty"`
+	Pod       string            `json:"pod,omitempty"`
+	Container string            `json:"container,omitempty"`
+	Previous  bool              `json:"previous,omitempty"` // of the container's last run but this
+	Time      string            `json:"time,omitempty"`     // RFC 3339, if the line begins with it
+	Line      string            `json:"line"`               // without the time
+	Groups    map[string]string `json:"groups,omitempty"`   // of Match, by name
 }

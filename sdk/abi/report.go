@@ -78,6 +78,7 @@ const (
 	ModuleOK          = "ok"
 	ModuleFailed      = "failed"      // trapped, exited non-zero, printed rubbish
 	ModuleTimeout     = "timeout"     // stopped by the wall clock
+	ModuleFuel        = "fuel"        // used up the steps it may take
 	ModuleMemory      = "memory"      // wanted more memory than it may have
 	ModuleOutput      = "output"      // printed more than it may
 	ModuleRefused     = "refused"     // not a module, a foreign import, an unsupported ABI or input
