@@ -43,7 +43,7 @@ func makeSeal(manifest []byte, fingerprint string, s Signer, timestamp func([]by
 		signature, err = lowS(s.Public(), signature)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sign the manifest: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	v, err := NewVerifier(s.Public())
 	if err != nil {
