@@ -21,9 +21,7 @@ type Found struct {
 	Encrypted bool
 	Top       string // as the registry says, empty when it does not; check it before use
 
-	layer  name.Digest
-	puller *remote.Puller
-	o      Options
+	from source
 }
 
 // tries is how often a transfer that broke off is begun anew.
@@ -33,81 +31,123 @@ const tries = 3
 // [Push] stores. It fetches no file. Errors wrap ErrNotFound, ErrDenied,
 // ErrNotBundle or ErrTooLarge.
 func Find(ctx context.Context, ref Reference, o Options) (*Found, error) {
-	target, err := o.target(ref)
+	got, from, err := get(ctx, ref, o)
 	if err != nil {
 		return nil, err
-	}
-	opts, err := o.remote(ref)
-	if err != nil {
-		return nil, err
-	}
-	puller, err := remote.NewPuller(opts...)
-	if err != nil {
-		return nil, err
-	}
-	got, err := puller.Get(ctx, target)
-	if err != nil {
-		return nil, explain(err)
 	}
 	layer, m, err := parseArtifact(got.Manifest, got.MediaType)
 	if err != nil {
 		return nil, err
 	}
-	return &Found{Digest: got.Digest.String(), Size: layer.Size, Encrypted: layer.MediaType == typeEncrypted, Top: m.Annotations[AnnotationTop],
-		layer: target.Context().Digest(layer.Digest.String()), puller: puller, o: o}, nil
+	from.layer = layer
+	return &Found{Digest: got.Digest.String(), Size: layer.Size, Encrypted: layer.MediaType == typeEncrypted, Top: m.Annotations[AnnotationTop], from: from}, nil
+}
+
+// get fetches the manifest at ref; what from it is a layer is not said yet.
+func get(ctx context.Context, ref Reference, o Options) (*remote.Descriptor, source, error) {
+	target, err := o.target(ref)
+	if err != nil {
+		return nil, source{}, err
+	}
+	opts, err := o.remote(ref)
+	if err != nil {
+		return nil, source{}, err
+	}
+	puller, err := remote.NewPuller(opts...)
+	if err != nil {
+		return nil, source{}, err
+	}
+	got, err := puller.Get(ctx, target)
+	if err != nil {
+		return nil, source{}, explain(err)
+	}
+	return got, source{repo: target.Context(), puller: puller, progress: o.Progress}, nil
 }
 
 // parseArtifact is the layer of a bundle's manifest.
 func parseArtifact(raw []byte, t types.MediaType) (v1.Descriptor, *v1.Manifest, error) {
 	none := v1.Descriptor{}
-	if t != types.OCIManifestSchema1 {
-		return none, nil, fmt.Errorf("%w: what is there is of the type %q", ErrNotBundle, t)
-	}
-	var m v1.Manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return none, nil, fmt.Errorf("%w: its manifest: %w", ErrNotBundle, err)
-	}
-	if m.ArtifactType != ArtifactType {
-		if m.ArtifactType == "" {
-			m.ArtifactType = string(m.Config.MediaType)
-		}
-		return none, nil, fmt.Errorf("%w: what is there is of the type %q", ErrNotBundle, m.ArtifactType)
+	m, err := manifestOf(raw, t, ArtifactType, ErrNotBundle)
+	if err != nil {
+		return none, nil, err
 	}
 	if len(m.Layers) != 1 {
 		return none, nil, fmt.Errorf("%w: %d layers, not one", ErrNotBundle, len(m.Layers))
 	}
 	l := m.Layers[0]
-	switch {
-	case l.MediaType != typePlain && l.MediaType != typeEncrypted:
+	if l.MediaType != typePlain && l.MediaType != typeEncrypted {
 		return none, nil, fmt.Errorf("%w: a layer of the type %q", ErrNotBundle, l.MediaType)
-	case l.Digest.Algorithm != "sha256" || l.Size <= 0:
-		return none, nil, fmt.Errorf("%w: a layer of %d bytes by %q", ErrNotBundle, l.Size, l.Digest.Algorithm)
-	case l.Size > MaxFile:
-		return none, nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, l.Size)
 	}
-	return l, &m, nil
+	if err := checkLayer(l, MaxFile, ErrNotBundle); err != nil {
+		return none, nil, err
+	}
+	return l, m, nil
+}
+
+// manifestOf reads the manifest of an artifact of the type want; the errors
+// about what is none wrap none.
+func manifestOf(raw []byte, t types.MediaType, want string, none error) (*v1.Manifest, error) {
+	if t != types.OCIManifestSchema1 {
+		return nil, fmt.Errorf("%w: what is there is of the type %q", none, t)
+	}
+	var m v1.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%w: its manifest: %w", none, err)
+	}
+	if m.ArtifactType == "" {
+		m.ArtifactType = string(m.Config.MediaType)
+	}
+	if m.ArtifactType != want {
+		return nil, fmt.Errorf("%w: what is there is of the type %q", none, m.ArtifactType)
+	}
+	return &m, nil
+}
+
+func checkLayer(l v1.Descriptor, limit int64, none error) error {
+	switch {
+	case l.Digest.Algorithm != "sha256" || l.Size <= 0:
+		return fmt.Errorf("%w: a layer of %d bytes by %q", none, l.Size, l.Digest.Algorithm)
+	case l.Size > limit:
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, l.Size)
+	}
+	return nil
 }
 
 // Fetch writes the file to out, from its beginning, and returns nil only when
 // size and digest are those of the manifest. After an error out holds what came.
 func (f *Found) Fetch(ctx context.Context, out *os.File) error {
+	return f.from.fetchTo(ctx, out, func() error {
+		if _, err := out.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		return out.Truncate(0)
+	})
+}
+
+// source is a layer in a registry.
+type source struct {
+	repo     name.Repository
+	puller   *remote.Puller
+	layer    v1.Descriptor
+	progress func(done, total int64)
+}
+
+// fetchTo begins anew, after again, when a transfer breaks off.
+func (s source) fetchTo(ctx context.Context, out io.Writer, again func() error) error {
 	for try := 1; ; try++ {
-		err := f.fetch(ctx, out)
+		err := s.fetch(ctx, out)
 		broken := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 		if err == nil || !broken || try == tries || ctx.Err() != nil {
 			return explain(err)
 		}
-		if _, err := out.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if err := out.Truncate(0); err != nil {
+		if err := again(); err != nil {
 			return err
 		}
 	}
 }
 
-func (f *Found) fetch(ctx context.Context, out io.Writer) error {
-	layer, err := f.puller.Layer(ctx, f.layer)
+func (s source) fetch(ctx context.Context, out io.Writer) error {
+	layer, err := s.puller.Layer(ctx, s.repo.Digest(s.layer.Digest.String()))
 	if err != nil {
 		return err
 	}
@@ -118,17 +158,17 @@ func (f *Found) fetch(ctx context.Context, out io.Writer) error {
 	defer body.Close()
 	// One byte more than promised is asked for: so the library reaches the end
 	// and compares the digest, and a file that does not end is cut off.
-	r := &progressReader{r: io.LimitReader(body, f.Size+1), total: f.Size, report: f.o.Progress}
+	r := &progressReader{r: io.LimitReader(body, s.layer.Size+1), total: s.layer.Size, report: s.progress}
 	n, err := io.Copy(out, r)
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, io.ErrUnexpectedEOF)):
 		return err
-	case err != nil && n >= f.Size:
+	case err != nil && n >= s.layer.Size:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case err != nil:
 		return err
-	case n != f.Size:
-		return fmt.Errorf("%w: a file of %d bytes instead of %d", ErrCorrupt, n, f.Size)
+	case n != s.layer.Size:
+		return fmt.Errorf("%w: a file of %d bytes instead of %d", ErrCorrupt, n, s.layer.Size)
 	}
 	return nil
 }

@@ -35,23 +35,10 @@ type Artifact struct {
 // the artifact, sha256:…, by which it can be had for good. What is there
 // already is not sent again.
 func Push(ctx context.Context, ref Reference, a Artifact, o Options) (digest string, err error) {
-	target, err := o.target(ref)
+	push, err := newPusher(ref, o)
 	if err != nil {
 		return "", err
 	}
-	tag, ok := target.(name.Tag)
-	if !ok {
-		return "", errors.New("push wants a tag, not a digest")
-	}
-	opts, err := o.remote(ref)
-	if err != nil {
-		return "", err
-	}
-	p, err := remote.NewPusher(opts...)
-	if err != nil {
-		return "", err
-	}
-	push := pusher{p, tag}
 	file, err := newBlob(ctx, a.File, a.Size, typePlain)
 	if err != nil {
 		return "", err
@@ -63,7 +50,7 @@ func Push(ctx context.Context, ref Reference, a Artifact, o Options) (digest str
 	} else {
 		m.Annotations = map[string]string{AnnotationID: a.ID, AnnotationTop: a.Top, AnnotationCreated: a.Created.UTC().Format(time.RFC3339)}
 	}
-	subject, err := push.artifact(ctx, tag, m, file)
+	subject, err := push.artifact(ctx, push.tag, m, file)
 	if err != nil || a.Encrypted || a.Signature == nil {
 		return subject.Digest.String(), explain(err)
 	}
@@ -73,6 +60,23 @@ func Push(ctx context.Context, ref Reference, a Artifact, o Options) (digest str
 type pusher struct {
 	*remote.Pusher
 	tag name.Tag
+}
+
+func newPusher(ref Reference, o Options) (pusher, error) {
+	target, err := o.target(ref)
+	if err != nil {
+		return pusher{}, err
+	}
+	tag, ok := target.(name.Tag)
+	if !ok {
+		return pusher{}, errors.New("push wants a tag, not a digest")
+	}
+	opts, err := o.remote(ref)
+	if err != nil {
+		return pusher{}, err
+	}
+	p, err := remote.NewPusher(opts...)
+	return pusher{p, tag}, err
 }
 
 // seal stores the signature and what it is about, as a referrer to subject.
@@ -137,6 +141,7 @@ type blob struct {
 	size      int64
 	digest    v1.Hash
 	mediaType types.MediaType
+	title     string // file name for those who fetch it with other tools
 	progress  func(done, total int64)
 }
 
@@ -151,7 +156,11 @@ func newBlob(ctx context.Context, src io.ReaderAt, size int64, t types.MediaType
 }
 
 func (b *blob) descriptor() v1.Descriptor {
-	return v1.Descriptor{MediaType: b.mediaType, Size: b.size, Digest: b.digest}
+	d := v1.Descriptor{MediaType: b.mediaType, Size: b.size, Digest: b.digest}
+	if b.title != "" {
+		d.Annotations = map[string]string{annotationTitle: b.title}
+	}
+	return d
 }
 
 // Compressed is the file itself: a layer is stored as it is.

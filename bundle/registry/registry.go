@@ -1,5 +1,5 @@
-// Package registry stores bundles in OCI registries, and fetches them, so that
-// they travel the way images do: with the logins, mirrors and policies that are
+// Package registry stores bundles and analyzer modules in OCI registries, and
+// fetches them, so that they travel the way images do: with the logins, mirrors and policies that are
 // there already.
 //
 // A bundle is an artifact: an OCI image manifest of the artifact type
@@ -13,10 +13,14 @@
 //	found, err := registry.Find(ctx, ref, registry.Options{})
 //	err = found.Fetch(ctx, out)
 //
+// A module ([PushModule], [PullModule]) is an artifact of the type
+// [ModuleArtifactType]: the WebAssembly, and its signature as a second layer,
+// so that whatever copies the artifact copies both, and a digest fixes both.
+//
 // Logins are those of docker and podman (authn.DefaultKeychain), else none.
 // Plain HTTP is spoken to this machine only, unless [Options] allow it for the
-// registry. Nothing here checks a bundle: that is for package bundle, once the
-// file is there.
+// registry. Nothing here checks a bundle or a signature: that is for package
+// bundle, once the file is there.
 package registry
 
 import (
@@ -53,6 +57,8 @@ const (
 	AnnotationID      = "dev.casefile.bundle.id"
 	AnnotationTop     = "dev.casefile.bundle.top"
 	AnnotationCreated = "org.opencontainers.image.created" // RFC 3339
+
+	annotationTitle = "org.opencontainers.image.title"
 )
 
 // Errors that decide what a caller does next.
@@ -60,6 +66,7 @@ var (
 	ErrNotFound  = errors.New("not in the registry")
 	ErrDenied    = errors.New("the registry refuses it")
 	ErrNotBundle = errors.New("no casefile bundle")
+	ErrNotModule = errors.New("no casefile module")
 	ErrCorrupt   = errors.New("not what the registry promised")
 	ErrPlainHTTP = errors.New("refused to speak plain HTTP")
 	ErrTooLarge  = errors.New("too large")
