@@ -42,6 +42,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,10 +62,16 @@ const (
 )
 
 // Module is one WebAssembly file. Name is what to call it until it has
-// described itself.
+// described itself; the rest may be left out.
 type Module struct {
 	Name string
 	Wasm []byte
+
+	Refuse     string                      // why it may not run, not even to describe itself
+	Admit      func(abi.Declaration) error // asked once it has described itself: an error refuses it
+	Signer     string                      // fingerprint of the key that signed it, for the result
+	MemoryMiB  int                         // a bound of its own, below that of Options
+	OwnsTopics bool                        // no other module may declare a rule below the topics of its rules
 }
 
 // Options say how to run modules, and over what.
@@ -156,9 +163,16 @@ func each(jobs []*job, n int, f func(int, *job)) {
 }
 
 // refuseDuplicates ends every module that declares a rule, or bears the name,
-// of one before it.
+// of one before it, or that declares a rule in a topic that another one owns.
 func refuseDuplicates(jobs []*job) {
-	rules, names := map[string]string{}, map[string]bool{}
+	rules, names, owners := map[string]string{}, map[string]bool{}, map[string]string{}
+	for _, j := range jobs {
+		for _, r := range j.run.Declaration.Rules {
+			if j.m.OwnsTopics {
+				owners[topic(r.ID)] = j.run.Declaration.Name
+			}
+		}
+	}
 	for _, j := range jobs {
 		if j.ended() {
 			continue
@@ -173,6 +187,10 @@ func refuseDuplicates(jobs []*job) {
 				j.disown(fmt.Sprintf("rule %s is declared by module %s already", r.ID, owner))
 				break
 			}
+			if owner, taken := owners[topic(r.ID)]; taken && !j.m.OwnsTopics {
+				j.disown(fmt.Sprintf("rule %s: the topic %s is that of module %s; rules of others have topics of their own", r.ID, topic(r.ID), owner))
+				break
+			}
 		}
 		if j.ended() {
 			continue
@@ -182,6 +200,11 @@ func refuseDuplicates(jobs []*job) {
 			rules[r.ID] = d.Name
 		}
 	}
+}
+
+func topic(rule string) string {
+	t, _, _ := strings.Cut(rule, "/")
+	return t
 }
 
 // project fills the spools of all modules that are still in, in one pass.

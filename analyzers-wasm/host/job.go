@@ -33,8 +33,14 @@ func newJob(m Module, o Options) *job {
 	if len(name) > maxNameBytes {
 		name = name[:maxNameBytes]
 	}
-	j.run.Result = abi.ModuleResult{Name: strings.ToValidUTF8(name, ""), Digest: digest(m.Wasm)}
-	if len(m.Wasm) > MaxModule {
+	j.run.Result = abi.ModuleResult{Name: strings.ToValidUTF8(name, ""), Digest: digest(m.Wasm), Signer: m.Signer}
+	if m.MemoryMiB > 0 {
+		j.o.MemoryMiB = min(j.o.MemoryMiB, m.MemoryMiB)
+	}
+	switch {
+	case m.Refuse != "":
+		j.end(abi.ModuleRefused, m.Refuse)
+	case len(m.Wasm) > MaxModule:
 		j.end(abi.ModuleRefused, fmt.Sprintf("the module has %d bytes, more than %d", len(m.Wasm), MaxModule))
 	}
 	return j
@@ -132,6 +138,12 @@ func (j *job) describe(ctx context.Context) {
 	if err != nil {
 		j.end(abi.ModuleRefused, "describe: "+err.Error())
 		return
+	}
+	if j.m.Admit != nil {
+		if err := j.m.Admit(d); err != nil {
+			j.end(abi.ModuleRefused, err.Error())
+			return
+		}
 	}
 	j.run.Declaration = d
 	j.run.Result.Name, j.run.Result.Version = d.Name, d.Version

@@ -81,7 +81,7 @@ const (
 	ModuleFuel        = "fuel"        // used up the steps it may take
 	ModuleMemory      = "memory"      // wanted more memory than it may have
 	ModuleOutput      = "output"      // printed more than it may
-	ModuleRefused     = "refused"     // not a module, a foreign import, an unsupported ABI or input
+	ModuleRefused     = "refused"     // not a module, a foreign import, an unsupported ABI or input, or not signed as it must be
 	ModuleUnavailable = "unavailable" // the sandbox itself could not start
 )
 
@@ -89,7 +89,8 @@ const (
 type ModuleResult struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
-	Digest  string `json:"digest"` // sha256:…
+	Digest  string `json:"digest"`           // sha256:…
+	Signer  string `json:"signer,omitempty"` // fingerprint of the key that signed it
 	Status  string `json:"status"`
 	Reason  string `json:"reason,omitempty"`
 	Log     string `json:"log,omitempty"` // what it printed on stderr, capped
