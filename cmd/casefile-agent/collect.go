@@ -63,12 +63,12 @@ func gather(ctx context.Context, plan agent.Plan, s agent.Session, spool string)
 	pods := nodePods(plan.Pods)
 	collectors := []collector.Collector{node.New(node.Options{Node: plan.Node, Pods: pods, Samples: plan.Samples,
 		Interval: time.Duration(plan.IntervalMS) * time.Millisecond, Host: plan.HostProcess, Root: machineRoot(plan),
-		Since: time.Duration(plan.SinceMS) * time.Millisecond, Profile: plan.Profile})}
+		Since: time.Duration(plan.SinceMS) * time.Millisecond, Profile: plan.Profile, Only: plan.Only})}
 	if plan.EBPFMS > 0 {
 		collectors = append(collectors, ebpf.New(ebpf.Options{Node: plan.Node, Window: time.Duration(plan.EBPFMS) * time.Millisecond}))
 	}
 	spaces, unknown := node.Namespaces("/proc", pods)
-	proxies := sidecar.Options{Node: plan.Node}
+	proxies := sidecar.Options{Node: plan.Node, Only: plan.Only}
 	for _, ns := range spaces {
 		proxies.Spaces = append(proxies.Spaces, sidecar.SpaceOf(ns.PID, ns.Inode, ns.Host))
 	}

@@ -85,6 +85,8 @@ type Plan struct {
 	SinceMS     int64     `json:"sinceMillis,omitempty"` // how far back the machine's logs go; 0: as far as the profile's bytes reach
 	Profile     string    `json:"profile,omitempty"`     // quick, standard or full; empty is standard
 
+	Only collector.Only `json:"only,omitempty"` // what of the machine is wanted; empty is all
+
 	// Of the captures. Any of the triggers, on any node, ends them all.
 	Until     []string           `json:"until,omitempty"`
 	AfterMS   int64              `json:"afterMillis,omitempty"` // from the trigger to the end

@@ -36,6 +36,10 @@
 // is not newer than client-go, since a typed decode drops fields it does not
 // know. Memory is bounded by the page, not by the cluster: a page that is too
 // large in bytes is asked for again with fewer objects.
+//
+// With [Options.Only] nothing is requested whose files nobody wants, but for
+// what others need: discovery, and the pods when their logs are wanted. A
+// version that is not the preferred one is listed when it is wanted by name.
 package cluster
 
 import (
@@ -48,6 +52,8 @@ import (
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 // Source is the source of all results of this package.
@@ -75,6 +81,8 @@ type Options struct {
 	LogTotal   int64         // bytes of all logs; 0 is the profile's
 	Parallel   int           // requests in flight; 0 is 8
 	UserAgent  string        // "casefile" if empty
+
+	Only collector.Only // what of all this is wanted; version.json always is
 }
 
 // Cluster talks to one API server. It is a collector.Collector; the other
@@ -84,6 +92,9 @@ type Cluster struct {
 	client    *client
 	discovery *discovery.DiscoveryClient
 	logs      logLimits
+
+	mu       sync.Mutex
+	surveyed *Discovery // nil until asked for
 }
 
 type logLimits struct {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,18 +35,49 @@ func (c *Cluster) Collect(ctx context.Context, out *collector.Output) error {
 	if err != nil {
 		return c.explain(err)
 	}
-	b, err := marshalDiscovery(d)
-	if err != nil {
-		return err
+	if c.opts.Only.Wants(DiscoveryPath) {
+		b, err := marshalDiscovery(d)
+		if err != nil {
+			return err
+		}
+		if err := out.Put(Source, DiscoveryPath, collector.ClassCluster, bytes.NewReader(b)); errors.Is(err, collector.ErrOverBudget) {
+			return err
+		}
 	}
-	if err := out.Put(Source, DiscoveryPath, collector.ClassCluster, bytes.NewReader(b)); errors.Is(err, collector.ErrOverBudget) {
-		return err
+	recordFailed(d, c.opts.Only, out)
+	pods := &podLogs{only: c.opts.Only}
+	resources := plan(d, c.opts.Only)
+	c.collectResources(ctx, resources, typed(info), out, pods)
+	if c.opts.Only.WantsBelow(logsPath) {
+		if !slices.ContainsFunc(resources, isPods) {
+			c.findLogs(ctx, out, pods)
+		}
+		c.collectLogs(ctx, pods, out)
 	}
-	recordFailed(d, out)
-	pods := &podLogs{}
-	c.collectResources(ctx, plan(d), typed(info), out, pods)
-	c.collectLogs(ctx, pods, out)
 	return context.Cause(ctx)
+}
+
+func isPods(r resource) bool { return r.gvr.Group == "" && r.gvr.Resource == "pods" }
+
+// findLogs lists the pods for the sake of their logs alone.
+func (c *Cluster) findLogs(ctx context.Context, out *collector.Output, pods *podLogs) {
+	namespaces := c.opts.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{""}
+	}
+	for _, ns := range namespaces {
+		l := c.newList(coreResource("pods", "Pod", true), ns, true)
+		err := l.each(ctx, func(p page, _ url.Values) error {
+			for _, it := range p.items {
+				pods.add(it)
+			}
+			return nil
+		})
+		if err != nil {
+			r := failed(logsPath, fmt.Errorf("whose logs there are: list pods: %w", err))
+			out.Record(r)
+		}
+	}
 }
 
 // explain turns client-go's own errors into ours.
@@ -84,6 +116,9 @@ func failed(path string, err error) collector.Result {
 // answer 500 because a check fails.
 func (c *Cluster) collectHealth(ctx context.Context, out *collector.Output) {
 	for _, e := range []struct{ endpoint, path string }{{"/livez", LivezPath}, {"/readyz", ReadyzPath}} {
+		if !c.opts.Only.Wants(e.path) {
+			continue
+		}
 		resp, err := c.client.get(ctx, e.endpoint, url.Values{"verbose": {""}}, "text/plain, */*", maxSmall)
 		var api *apiError
 		switch {
@@ -136,7 +171,7 @@ func (c *Cluster) collectResources(ctx context.Context, resources []resource, ty
 			return
 		}
 		seen := func(item) {}
-		if j.res.gvr.Group == "" && j.res.gvr.Resource == "pods" {
+		if isPods(j.res) {
 			seen = pods.add
 		}
 		protobuf := typed && scheme.Scheme.Recognizes(j.res.gvk())

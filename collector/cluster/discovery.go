@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -70,7 +71,21 @@ func (r resource) listPath(namespace string) string {
 	return p + "/" + r.gvr.Resource
 }
 
+// discover asks once what the server serves.
 func (c *Cluster) discover(ctx context.Context) (Discovery, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.surveyed != nil {
+		return *c.surveyed, nil
+	}
+	d, err := c.survey(ctx)
+	if err == nil {
+		c.surveyed = &d
+	}
+	return d, err
+}
+
+func (c *Cluster) survey(ctx context.Context) (Discovery, error) {
 	groups, lists, err := c.discovery.ServerGroupsAndResourcesWithContext(ctx)
 	d := Discovery{Groups: groups, Resources: lists}
 	var partial *discovery.ErrGroupDiscoveryFailed
@@ -91,22 +106,27 @@ func (c *Cluster) discover(ctx context.Context) (Discovery, error) {
 }
 
 // plan chooses what to list, in the order of its worth: events, which live
-// for an hour only, then the core group, then the others by name.
-func plan(d Discovery) []resource {
+// for an hour only, then the core group, then the others by name. Of other
+// versions than a group's preferred one only what that lacks is listed, and
+// what is wanted of them alone.
+func plan(d Discovery, only collector.Only) []resource {
 	lists := make(map[string]*metav1.APIResourceList, len(d.Resources))
 	for _, l := range d.Resources {
 		lists[l.GroupVersion] = l
 	}
 	var out []resource
 	for _, g := range d.Groups {
-		seen := map[string]bool{}
+		seen := map[string]string{} // resource → path of its version
 		for _, v := range versionsOf(g) {
 			if lists[v] == nil {
 				continue
 			}
 			for _, r := range listable(lists[v]) {
-				if !seen[r.gvr.Resource] {
-					seen[r.gvr.Resource] = true
+				first, again := seen[r.gvr.Resource]
+				if !again {
+					seen[r.gvr.Resource] = r.path()
+				}
+				if !again && only.WantsBelow(r.path()) || again && wantsVersion(only, r.path(), first) {
 					out = append(out, r)
 				}
 			}
@@ -114,6 +134,36 @@ func plan(d Discovery) []resource {
 	}
 	sort.SliceStable(out, func(i, j int) bool { return rank(out[i]) < rank(out[j]) })
 	return out
+}
+
+// wantsVersion says whether a glob stands for a version of a resource, and not
+// for the one before it too.
+func wantsVersion(only collector.Only, path, before string) bool {
+	return slices.ContainsFunc(only, func(glob string) bool {
+		one := collector.Only{glob}
+		return one.WantsBelow(path) && !one.WantsBelow(before)
+	})
+}
+
+// Unserved gives those of the resources that the server does not serve, named
+// as [ResourceDir] names them. What discovery could not see counts as served.
+func (c *Cluster) Unserved(ctx context.Context, dirs []string) ([]string, error) {
+	d, err := c.discover(ctx)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	served := map[string]bool{}
+	for _, l := range d.Resources {
+		for _, r := range listable(l) {
+			served[ResourceDir(r.gvr)] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool {
+		group, _, _ := strings.Cut(dir, "/")
+		version, _, _ := strings.Cut(strings.TrimPrefix(dir, group+"/"), "/")
+		_, failed := d.Failed[strings.TrimPrefix(group+"/"+version, "core/")]
+		return served[dir] || failed
+	}), nil
 }
 
 func rank(r resource) int {
@@ -169,14 +219,15 @@ func safeName(s string) bool {
 }
 
 // recordFailed writes down the groups that discovery could not see.
-func recordFailed(d Discovery, out *collector.Output) {
+func recordFailed(d Discovery, only collector.Only, out *collector.Output) {
 	for gv, why := range d.Failed {
 		group, version, ok := strings.Cut(gv, "/")
 		if !ok {
 			group, version = "core", gv
 		}
-		out.Record(collector.Result{Source: Source, Path: "cluster/resources/" + group + "/" + version, Status: collector.StatusFailed,
-			Reason: "discovery: " + why})
+		if path := "cluster/resources/" + group + "/" + version; only.WantsBelow(path) {
+			out.Record(collector.Result{Source: Source, Path: path, Status: collector.StatusFailed, Reason: "discovery: " + why})
+		}
 	}
 }
 

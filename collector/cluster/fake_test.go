@@ -52,6 +52,9 @@ func newFake(t *testing.T, list map[string]func(http.ResponseWriter, *http.Reque
 	mux.HandleFunc("/api/v1", func(w http.ResponseWriter, _ *http.Request) {
 		out := metav1.APIResourceList{GroupVersion: "v1"}
 		for name := range list {
+			if name == "log" {
+				continue
+			}
 			kind := map[string]string{"configmaps": "ConfigMap", "secrets": "Secret", "pods": "Pod"}[name]
 			out.APIResources = append(out.APIResources, metav1.APIResource{Name: name, Kind: kind, Namespaced: true, Verbs: []string{"list"}})
 		}
@@ -67,6 +70,11 @@ func newFake(t *testing.T, list map[string]func(http.ResponseWriter, *http.Reque
 		f.count[name]++
 		f.mu.Unlock()
 		list[name](w, r)
+	})
+	mux.HandleFunc("/api/v1/namespaces/{namespace}/pods/{pod}/log", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		list["log"](w, r)
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)

@@ -65,6 +65,7 @@ func (s *stream) close() error {
 type files struct {
 	out     *collector.Output
 	res     resource
+	only    collector.Only
 	columns []column
 
 	open      bool
@@ -79,8 +80,8 @@ type files struct {
 	err   error // first refusal of the sink
 }
 
-func newFiles(out *collector.Output, res resource) *files {
-	return &files{out: out, res: res, closed: map[string]bool{}}
+func newFiles(out *collector.Output, res resource, only collector.Only) *files {
+	return &files{out: out, res: res, only: only, closed: map[string]bool{}}
 }
 
 // add writes one object and its row; only what must end the list is an error.
@@ -91,6 +92,9 @@ func (f *files) add(it item) error {
 	}
 	if !safeName(scope) {
 		return fmt.Errorf("object %q has namespace %q", it.name, scope)
+	}
+	if !f.only.Wants(f.res.path()+"/"+scope+".ndjson") && !f.only.Wants(f.tablePath(scope)) {
+		return nil
 	}
 	if !f.open || scope != f.namespace {
 		if f.closed[scope] {
@@ -114,17 +118,22 @@ func (f *files) add(it item) error {
 	return nil
 }
 
+func (f *files) tablePath(scope string) string {
+	return "cluster/tables/" + ResourceDir(f.res.gvr) + "/" + scope + ".ndjson"
+}
+
 func (f *files) row(it item) error {
 	var err error
 	if f.buf, err = it.line(f.buf[:0], f.res.gvk()); err != nil {
 		return err
 	}
 	f.objects.write(f.buf)
-	if it.cells == nil {
+	at := f.tablePath(f.namespace)
+	if it.cells == nil || !f.only.Wants(at) {
 		return nil
 	}
 	if f.tables == nil {
-		f.tables = openStream(f.out, "cluster/tables/"+ResourceDir(f.res.gvr)+"/"+f.namespace+".ndjson")
+		f.tables = openStream(f.out, at)
 		f.tables.write(tableHeader(f.columns))
 	}
 	if f.buf, err = it.tableLine(f.buf[:0]); err != nil {

@@ -126,8 +126,9 @@ func (l *list) goOn(err error) (string, bool) {
 func (c *Cluster) collectList(ctx context.Context, res resource, namespace string, protobuf bool, out *collector.Output, seen func(item)) error {
 	start := time.Now()
 	l := c.newList(res, namespace, protobuf)
-	dst := newFiles(out, res)
-	tables := true
+	dst := newFiles(out, res, c.opts.Only)
+	// A secret's type stands in the table alone.
+	tables := res.secret() || c.opts.Only.WantsBelow("cluster/tables/"+ResourceDir(res.gvr))
 	var noTable error
 	err := l.each(ctx, func(p page, query url.Values) error {
 		if tables && len(p.items) > 0 {

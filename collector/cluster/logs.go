@@ -52,6 +52,7 @@ func (r logRef) path() string {
 
 // podLogs is what the list of pods says about logs.
 type podLogs struct {
+	only   collector.Only
 	mu     sync.Mutex
 	refs   []logRef
 	silent []collector.Result // containers that never started
@@ -82,6 +83,11 @@ func (p *podLogs) addContainer(pod *corev1.Pod, s corev1.ContainerStatus) {
 		return
 	}
 	ref := logRef{namespace: pod.Namespace, pod: pod.Name, container: s.Name, node: pod.Spec.NodeName, rank: rankOf(pod.Namespace, s)}
+	before := ref
+	before.previous = true
+	if !p.only.Wants(ref.path()) && !p.only.Wants(before.path()) {
+		return
+	}
 	if s.State.Running == nil && s.State.Terminated == nil && s.LastTerminationState.Terminated == nil {
 		reason := "the container never started"
 		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
@@ -90,10 +96,11 @@ func (p *podLogs) addContainer(pod *corev1.Pod, s corev1.ContainerStatus) {
 		p.silent = append(p.silent, collector.Result{Source: Source, Path: ref.path(), Status: collector.StatusSkipped, Reason: reason})
 		return
 	}
-	p.refs = append(p.refs, ref)
-	if s.RestartCount > 0 {
-		ref.previous = true
+	if p.only.Wants(ref.path()) {
 		p.refs = append(p.refs, ref)
+	}
+	if s.RestartCount > 0 && p.only.Wants(before.path()) {
+		p.refs = append(p.refs, before)
 	}
 }
 

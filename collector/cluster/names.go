@@ -60,7 +60,7 @@ func (c *Cluster) Names(ctx context.Context) ([]Name, []collector.Result, error)
 		return nil, nil, fmt.Errorf("%w: %w", ErrNames, c.explain(err))
 	}
 	var wanted []resource
-	for _, r := range plan(d) {
+	for _, r := range plan(d, nil) {
 		if namedByUsers(r) {
 			wanted = append(wanted, r)
 		}

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
+
+	"github.com/casefile-io/casefile/collector"
 )
 
 // TestSchemaMinor holds the constant against the client-go that is required.
@@ -63,17 +65,28 @@ func TestPlan(t *testing.T) {
 			{GroupVersion: "events.k8s.io/v1", APIResources: []metav1.APIResource{res("events", "list")}},
 		},
 	}
-	var got []string
-	for _, r := range plan(d) {
-		s := ResourceDir(r.gvr)
-		if r.skip != "" {
-			s += " skipped"
+	for _, tt := range []struct {
+		only collector.Only
+		want []string
+	}{
+		{nil, []string{"core/v1/events", "core/v1/pods", "core/v1/componentstatuses skipped", "x.example/v2/a", "x.example/v1/b", "events.k8s.io/v1/events skipped"}},
+		{collector.Only{"cluster/resources/core/v1/pods/*.ndjson", "nodes/**"}, []string{"core/v1/pods"}},
+		{collector.Only{"cluster/resources/x.example/*/*/*.ndjson"}, []string{"x.example/v2/a", "x.example/v1/b"}},
+		{collector.Only{"cluster/resources/x.example/v1/a/*.ndjson"}, []string{"x.example/v1/a"}},
+		{collector.Only{"cluster/resources/x.example/v1/a/*.ndjson", "cluster/resources/x.example/v2/a/*.ndjson"}, []string{"x.example/v2/a", "x.example/v1/a"}},
+		{collector.Only{"captures/**"}, nil},
+	} {
+		var got []string
+		for _, r := range plan(d, tt.only) {
+			s := ResourceDir(r.gvr)
+			if r.skip != "" {
+				s += " skipped"
+			}
+			got = append(got, s)
 		}
-		got = append(got, s)
-	}
-	want := []string{"core/v1/events", "core/v1/pods", "core/v1/componentstatuses skipped", "x.example/v2/a", "x.example/v1/b", "events.k8s.io/v1/events skipped"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%v: %s", tt.only, diff)
+		}
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 
 // clock stores the clocks of one sample.
 func (g *gatherer) clock(path string) {
+	if !g.o.Only.Wants(path) {
+		return
+	}
 	start := time.Now()
 	b, err := json.Marshal(g.readClock())
 	var n int64

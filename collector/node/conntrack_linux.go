@@ -34,23 +34,32 @@ var errNoConntrack = errors.New("no connection tracking")
 // most bytes, and what changes between two samples is in the numbers.
 func (g *gatherer) conntrack(ctx context.Context, prefix string, again bool) {
 	start := time.Now()
+	if !g.wantsAny(prefix+"conntrack.ndjson", prefix+"conntrack-stats.ndjson", prefix+"conntrack-expect.ndjson", prefix+"conntrack-summary.json") {
+		return
+	}
 	if err := conntrackThere(g.o.ProcRoot); err != nil {
 		g.record(prefix+"conntrack.ndjson", collector.StatusSkipped, err.Error(), 0, start)
 		return
 	}
 	c := &ctTable{dump: newDump(ctx, unix.NETLINK_NETFILTER), counts: newCTCounts(), parser: newCTParser(), most: maxConntrack}
-	g.stream(ctx, prefix+"conntrack-stats.ndjson", c.stats)
+	g.storeRows(ctx, prefix+"conntrack-stats.ndjson", c.stats) // which the others build on
 	c.sampler = newCTSampler(c.most, int(c.summary.Count))
 	c.summary.Fraction = c.sampler.fraction()
 	var err error
-	if again {
+	summary := prefix + "conntrack-summary.json"
+	switch {
+	case !again && g.o.Only.Wants(prefix+"conntrack.ndjson"):
+		g.rowsOf(ctx, prefix+"conntrack.ndjson", c.read)
+	case g.o.Only.Wants(summary):
 		c.summary.Fraction = 0
 		err = c.read(nil)
-	} else {
-		g.rowsOf(ctx, prefix+"conntrack.ndjson", c.read)
+	}
+	if !again {
 		g.stream(ctx, prefix+"conntrack-expect.ndjson", c.expects)
 	}
-	g.conntrackSummary(prefix+"conntrack-summary.json", c, err, start)
+	if g.o.Only.Wants(summary) {
+		g.conntrackSummary(summary, c, err, start)
+	}
 }
 
 // conntrackThere says whether the table can be asked for without a module

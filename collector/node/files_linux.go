@@ -43,6 +43,7 @@ type group struct {
 	path   string
 	start  time.Time
 	bytes  int64
+	asked  int
 	files  int
 	failed int
 	stop   error // the sink takes no more
@@ -57,9 +58,10 @@ func (gr *group) add(name, source string, limit int) {
 
 // addText stores what read returns, which says whether it was cut at limit.
 func (gr *group) addText(name string, limit int, read func(buf []byte) (text []byte, cut bool, err error)) {
-	if gr.stop != nil {
+	if gr.stop != nil || !gr.g.o.Only.Wants(gr.path+"/"+name) {
 		return
 	}
+	gr.asked++
 	start := time.Now()
 	text, cut, err := read(gr.g.buffer(limit))
 	if errors.Is(err, unix.ENOENT) {
@@ -88,6 +90,7 @@ func (gr *group) addText(name string, limit int, read func(buf []byte) (text []b
 
 func (gr *group) close(ctx context.Context) {
 	switch {
+	case len(gr.g.o.Only) > 0 && gr.asked == 0 && !gr.g.o.Only.Wants(gr.path): // of what lies in it nothing is wanted
 	case gr.stop != nil:
 		gr.g.recordErr(gr.path, gr.stop, gr.bytes, gr.start)
 	case ctx.Err() != nil:
@@ -117,6 +120,9 @@ func (g *gatherer) rawFiles(ctx context.Context, path, dir string, names []strin
 // not move from one sample to the next: later ones read only netfilter, where
 // the numbers of conntrack live among them. That halves the files of a bundle.
 func (g *gatherer) sysctls(ctx context.Context, path, dir string, again bool) {
+	if !g.o.Only.WantsBelow(path) {
+		return
+	}
 	gr := g.group(path)
 	left := maxSysctls
 	rel := ""
@@ -152,7 +158,7 @@ func (gr *group) walk(ctx context.Context, root, rel string, depth int, left *in
 			return
 		}
 		if e.IsDir() {
-			if skipSysctlFolder(gr.path + "/" + name) {
+			if at := gr.path + "/" + name; skipSysctlFolder(at) || !gr.g.o.Only.WantsBelow(at) {
 				continue
 			}
 			gr.walk(ctx, root, name, depth+1, left)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +74,9 @@ func (g *gatherer) samples(ctx context.Context, procs []process) []sampleTime {
 			break
 		}
 		samples = append(samples, g.now(k))
-		g.owners = findSocketOwners(ctx, g.o.ProcRoot, g.owners.byInode)
+		if g.wantsSockets(k) {
+			g.owners = findSocketOwners(ctx, g.o.ProcRoot, g.owners.byInode)
+		}
 		for i, ns := range g.spaces {
 			if ctx.Err() != nil {
 				return samples
@@ -112,10 +115,22 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	}
 }
 
+// wantsSockets says whether the sockets of any namespace are wanted, whose
+// owners are told from all the files of all processes.
+func (g *gatherer) wantsSockets(k int) bool {
+	return slices.ContainsFunc(g.spaces, func(ns Netns) bool {
+		at := g.prefix(ns, k) + "net/"
+		return g.o.Only.Wants(at+"sockets.ndjson") || g.o.Only.Wants(at+"unix.ndjson") || g.o.Only.Wants(at+"packet.ndjson")
+	})
+}
+
 // sample reads one namespace once.
 func (g *gatherer) sample(ctx context.Context, ns Netns, k int) {
+	prefix := g.prefix(ns, k)
+	if !g.o.Only.WantsBelow(prefix) {
+		return
+	}
 	collector.OnOwnThread(func() {
-		prefix := g.prefix(ns, k)
 		start := time.Now()
 		if err := enter(g.o.ProcRoot, ns); err != nil {
 			status := collector.StatusOf(classify(err))
@@ -208,6 +223,13 @@ func (g *gatherer) recordErr(path string, err error, n int64, start time.Time) {
 // stream stores the rows that fill writes, without holding them in memory.
 // An errPartial from fill keeps them; any other error drops the entry.
 func (g *gatherer) stream(ctx context.Context, path string, fill func(*json.Encoder) error) {
+	if g.o.Only.Wants(path) {
+		g.storeRows(ctx, path, fill)
+	}
+}
+
+// storeRows is stream for a file that is needed for others that are wanted.
+func (g *gatherer) storeRows(ctx context.Context, path string, fill func(*json.Encoder) error) {
 	p, err := g.pipe(ctx, path, collector.ClassNodes, func(w io.Writer) error { return fillRows(w, fill) })
 	g.recordErr(path, err, p.bytes, p.start)
 }

@@ -144,6 +144,9 @@ func sysSettings() []string {
 
 // sysFiles stores the regular files of /sys that the patterns name.
 func (g *gatherer) sysFiles(ctx context.Context, path string, patterns []string) {
+	if !g.o.Only.WantsBelow(path) {
+		return
+	}
 	gr := g.group(path)
 	seen := map[string]bool{}
 	for _, pattern := range patterns {

@@ -24,6 +24,9 @@ const (
 // for any other would make it, and switch its hooks on: so nothing is asked
 // before the kernel has named it.
 func (g *gatherer) legacy(ctx context.Context, prefix string, again bool) {
+	if !g.wantsAny(prefix+"iptables.ndjson", prefix+"iptables-legacy.txt", prefix+"ip6tables-legacy.txt") {
+		return
+	}
 	tables := map[string][]string{}
 	var denied error
 	for _, family := range []string{"ip", "ip6"} {

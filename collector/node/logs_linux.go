@@ -63,16 +63,20 @@ func (g *gatherer) logs(ctx context.Context) {
 		since = time.Now().Add(-g.o.Since)
 	}
 	limits := limitsOf(g.o.Profile)
-	have, found := g.journal(ctx, since, limits.journal)
-	own, common := logFiles()
-	if !found {
-		own = append(own, common...)
+	if g.o.Only.WantsBelow(g.path("logs")) {
+		have, found := g.journal(ctx, since, limits.journal)
+		own, common := logFiles()
+		if !found {
+			own = append(own, common...)
+		}
+		g.varLog(ctx, slices.DeleteFunc(own, func(name string) bool { return have[name] }), since, limits.journal, found)
 	}
-	g.varLog(ctx, slices.DeleteFunc(own, func(name string) bool { return have[name] }), since, limits.journal, found)
-	if g.o.Host {
+	if g.o.Host && g.o.Only.WantsBelow(g.path("logs/pods")) {
 		g.podLogs(ctx, since, limits)
 	}
-	g.staticPods(ctx)
+	if g.o.Only.WantsBelow(g.path("static-pods")) {
+		g.staticPods(ctx)
+	}
 }
 
 // journal reads the journal and says which logs it had, and whether there is a
@@ -114,6 +118,9 @@ func (g *gatherer) journal(ctx context.Context, since time.Time, limit int64) (h
 // journalLog stores one log of the journal and says whether it has anything.
 func (g *gatherer) journalLog(ctx context.Context, set *journal.Set, q journal.Query, name string) bool {
 	at, start := g.path("logs/"+name), time.Now()
+	if !g.o.Only.Wants(at) {
+		return false
+	}
 	found, err := set.Find(ctx, q)
 	if err != nil {
 		g.recordErr(at, err, 0, start)
@@ -248,11 +255,14 @@ func (g *gatherer) varLog(ctx context.Context, names []string, since time.Time, 
 	defer dir.Close()
 	stored := 0
 	for _, name := range names {
+		at := g.path("logs/" + strings.TrimSuffix(name, ".log") + ".log")
+		if !g.o.Only.Wants(at) {
+			continue
+		}
 		f, info, err := openFile(dir, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		at := g.path("logs/" + strings.TrimSuffix(name, ".log") + ".log")
 		if err != nil {
 			g.recordErr(at, err, 0, start)
 			continue

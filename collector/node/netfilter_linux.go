@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/casefile-io/casefile/collector"
@@ -20,15 +21,16 @@ func (g *gatherer) netfilter(ctx context.Context, prefix string, host, again boo
 	if g.offers("ip_vs", prefix+"ipvs.ndjson", host && !again) {
 		g.streamOffered(ctx, prefix+"ipvs.ndjson", host && !again, ipvs(ctx))
 	}
-	if !g.offers("nf_tables", prefix+"nftables.ndjson", host && !again) {
+	typed := prefix + "nftables.ndjson" // the texts depend on what is in it
+	if !g.wantsAny(typed, prefix+"nftables.txt", prefix+"iptables-nft.txt", prefix+"ip6tables-nft.txt") || !g.partThere("nf_tables", typed, host && !again) {
 		return
 	}
 	var rs ruleset
-	g.stream(ctx, prefix+"nftables.ndjson", g.nftables(ctx, &rs))
+	g.storeRows(ctx, typed, g.nftables(ctx, &rs))
 	if again || rs.tables == 0 {
 		return
 	}
-	if n := rs.rules + rs.elements; n > maxRulesAsText {
+	if n := rs.rules + rs.elements; n > maxRulesAsText && g.o.Only.Wants(prefix+"nftables.txt") {
 		g.record(prefix+"nftables.txt", collector.StatusSkipped,
 			fmt.Sprintf("%d rules and elements: nft would take too much of the node's memory; nftables.ndjson has them", n), 0, time.Now())
 		return
@@ -41,8 +43,15 @@ func (g *gatherer) netfilter(ctx context.Context, prefix string, host, again boo
 	}
 }
 
-// offers says whether a part of the kernel is there to be asked.
+func (g *gatherer) wantsAny(paths ...string) bool { return slices.ContainsFunc(paths, g.o.Only.Wants) }
+
+// offers says whether a part of the kernel is there to be asked for a file
+// that is wanted.
 func (g *gatherer) offers(part, path string, tell bool) bool {
+	return g.o.Only.Wants(path) && g.partThere(part, path, tell)
+}
+
+func (g *gatherer) partThere(part, path string, tell bool) bool {
 	start := time.Now()
 	if g.parts == nil {
 		g.parts = kernelParts{}

@@ -49,6 +49,9 @@
 // links say, and only regular ones; file systems that may not answer are not
 // waited for. Each source that fails costs only itself and leaves a result.
 // PRIVILEGES.md says what each source needs.
+//
+// With [Options.Only] a source is not touched unless one of its files is
+// wanted, and a namespace is not entered unless something below it is.
 package node
 
 import (
@@ -61,14 +64,15 @@ import (
 type Options struct {
 	Node     string
 	Pods     []Pod
-	Samples  int           // at least 1
-	Interval time.Duration // from the start of one sample to that of the next
-	ProcRoot string        // default /proc
-	SysRoot  string        // default /sys
-	Host     bool          // this machine, not from within a pod
-	Root     string        // the machine's own root folder; default / for Host, else that of process 1
-	Since    time.Duration // how far back logs go; 0: as far as the profile's bytes reach
-	Profile  string        // quick, standard (default) or full: how many bytes of logs
+	Samples  int            // at least 1
+	Interval time.Duration  // from the start of one sample to that of the next
+	ProcRoot string         // default /proc
+	SysRoot  string         // default /sys
+	Host     bool           // this machine, not from within a pod
+	Root     string         // the machine's own root folder; default / for Host, else that of process 1
+	Since    time.Duration  // how far back logs go; 0: as far as the profile's bytes reach
+	Profile  string         // quick, standard (default) or full: how many bytes of logs
+	Only     collector.Only // what of all this is wanted; node.json always is
 }
 
 // Pod is what is known beforehand of a pod on the node.

@@ -35,6 +35,9 @@ const (
 // PATH, and no files but its output; it is killed when it takes too long,
 // prints too much, or when this thread ends.
 func (g *gatherer) nodeTool(ctx context.Context, path string, programs []string, args ...string) {
+	if !g.o.Only.Wants(path) {
+		return
+	}
 	start := time.Now()
 	if ctx.Err() != nil {
 		g.recordErr(path, context.Cause(ctx), 0, start)

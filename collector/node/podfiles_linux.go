@@ -50,6 +50,9 @@ func (g *gatherer) containerNames() map[string]container {
 }
 
 func (g *gatherer) containerFiles(path string, pid int) {
+	if !g.o.Only.WantsBelow(path) {
+		return
+	}
 	dir := g.o.ProcRoot + "/" + strconv.Itoa(pid)
 	gr := g.group(path)
 	gr.add("limits", dir+"/limits", maxSysctlFile)

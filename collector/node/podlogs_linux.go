@@ -68,7 +68,7 @@ func (g *gatherer) podLogs(ctx context.Context, since time.Time, limits logLimit
 			left++
 			continue
 		}
-		if f.modified.Before(since) {
+		if f.modified.Before(since) || !g.o.Only.Wants(g.path(f.path())) {
 			continue
 		}
 		n, err := g.podLog(ctx, dir, f, since, min(limits.perContainer, limits.containers-total))

@@ -38,6 +38,9 @@ func (g *gatherer) moreTables(ctx context.Context, t *tables, prefix string, tel
 // streamOffered is stream for a table that a kernel may lack, and in many
 // namespaces is empty: nothing is stored then, and nothing told unless tell.
 func (g *gatherer) streamOffered(ctx context.Context, path string, tell bool, fill func(*json.Encoder) error) {
+	if !g.o.Only.Wants(path) {
+		return
+	}
 	if tell {
 		g.stream(ctx, path, fill)
 		return

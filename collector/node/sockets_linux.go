@@ -33,6 +33,9 @@ func (g *gatherer) sockets(ctx context.Context, prefix string) {
 
 // rowsOf stores the rows that fill writes, as stream does.
 func (g *gatherer) rowsOf(ctx context.Context, path string, fill func(*rowWriter) error) {
+	if !g.o.Only.Wants(path) {
+		return
+	}
 	p, err := g.pipe(ctx, path, collector.ClassNodes, func(w io.Writer) (err error) {
 		defer func() {
 			if p := recover(); p != nil {

@@ -48,6 +48,9 @@ func (g *gatherer) manifests(dir *os.Root, folder string) error {
 		if !strings.HasSuffix(at, ".json") {
 			at += ".json"
 		}
+		if !g.o.Only.Wants(at) {
+			continue
+		}
 		var n int64
 		b, err := readManifest(dir, name)
 		if err == nil {

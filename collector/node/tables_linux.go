@@ -23,6 +23,9 @@ const maxDevices = 20_000 // of one namespace
 
 // tables stores every table at prefix.
 func (g *gatherer) tables(ctx context.Context, ns Netns, prefix string, again bool) {
+	if sys := strings.TrimSuffix(prefix, "net/") + "sys/class/net"; !g.o.Only.WantsBelow(prefix) && !(ns.Host && g.o.Only.WantsBelow(sys)) {
+		return
+	}
 	t := &tables{dump: newDump(ctx, unix.NETLINK_ROUTE), names: map[int]string{}}
 	t.load()
 	for _, table := range []struct {

@@ -31,7 +31,7 @@ func (p *proxies) Collect(ctx context.Context, out *collector.Output) error {
 		}
 		ports := s.listening()
 		for _, k := range kinds() {
-			if !slices.ContainsFunc(k.comms, func(c string) bool { return comms[c] }) {
+			if !p.o.Only.WantsBelow(p.folder(s)+k.name) || !slices.ContainsFunc(k.comms, func(c string) bool { return comms[c] }) {
 				continue
 			}
 			for _, port := range k.ports {
@@ -107,7 +107,9 @@ func (p *proxies) read(ctx context.Context, out *collector.Output, s Space, k ki
 		return false
 	}
 	for _, page := range k.pages {
-		p.store(ctx, out, c, base+page.path, p.folder(s)+k.name+"/"+page.file, page.json)
+		if at := p.folder(s) + k.name + "/" + page.file; p.o.Only.Wants(at) {
+			p.store(ctx, out, c, base+page.path, at, page.json)
+		}
 	}
 	return true
 }

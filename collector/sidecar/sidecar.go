@@ -42,6 +42,7 @@ const (
 type Options struct {
 	Node   string
 	Spaces []Space
+	Only   collector.Only // which answers are wanted
 }
 
 // Space is a network namespace to look into.
