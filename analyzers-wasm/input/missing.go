@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,7 @@ import (
 const (
 	maxResults    = 1_000_000
 	maxResultLine = 1 << 20
+	maxPlan       = 1 << 20
 )
 
 // result is one line of collection/results.ndjson.
@@ -28,8 +30,14 @@ type result struct {
 // results says what was asked for and what came of it.
 type results struct {
 	lines []result
-	err   error // why they are not known, or not all
+	err   error    // why they are not known, or not all
+	only  []string // globs of what was wanted at all; none: everything
+	whose string   // for whom that was
 }
+
+// forSource begins the sources of lines that say what was not even tried,
+// because collect --for left it out or could not have it.
+const forSource = "for/"
 
 func readResults(fsys fs.FS, lim Limits) results {
 	f, err := fsys.Open(resultsPath)
@@ -37,7 +45,7 @@ func readResults(fsys fs.FS, lim Limits) results {
 		return results{err: errors.New("the bundle does not say what was collected")}
 	}
 	defer f.Close()
-	var rs results
+	rs := readOnly(fsys)
 	sc := bufio.NewScanner(io.LimitReader(f, lim.InputBytes))
 	sc.Buffer(make([]byte, 64<<10), maxResultLine)
 	for n := 1; sc.Scan(); n++ {
@@ -63,6 +71,35 @@ func readResults(fsys fs.FS, lim Limits) results {
 		rs.err = err
 	}
 	return rs
+}
+
+// readOnly reads of collection/plan.json what alone was wanted. Without a plan
+// that was everything; one that cannot be read leaves that unknown.
+func readOnly(fsys fs.FS) results {
+	f, err := fsys.Open(planPath)
+	if err != nil {
+		return results{}
+	}
+	defer f.Close()
+	var plan struct {
+		For []struct {
+			Name    string `json:"name"`
+			Version string `json:"version"`
+		} `json:"for"`
+		Only []string `json:"only"`
+	}
+	text, err := readBounded(f, maxPlan)
+	if err == nil {
+		err = json.Unmarshal(text, &plan)
+	}
+	if err != nil {
+		return results{err: fmt.Errorf("%s, which says what was asked for: %w", planPath, err)}
+	}
+	var whose []string
+	for _, m := range plan.For {
+		whose = append(whose, m.Name+"@"+m.Version)
+	}
+	return results{only: plan.Only, whose: strings.Join(whose, ", ")}
 }
 
 // sourceFolder gives the folder that a whole source fills.
@@ -105,7 +142,7 @@ func (o *output) judge(r *run) {
 	asked := len(o.index.Files) > 0
 	failed := false
 	for _, line := range r.results.lines {
-		if line.Path == "" || !o.concerns(line.Path) {
+		if line.Path == "" || !o.concerns(line.Path) || strings.HasPrefix(line.Source, forSource) {
 			continue
 		}
 		if line.good() {
@@ -120,9 +157,39 @@ func (o *output) judge(r *run) {
 		o.lacks(resultsPath, r.results.err.Error())
 		return
 	}
-	if !asked && !failed {
+	switch {
+	case !asked && !failed:
 		o.lacks(o.root(), o.absent(r))
+	case o.beyond(r.results.only):
+		o.lacks(o.root(), r.results.narrowed())
 	}
+}
+
+// beyond says whether an input reads more than was wanted. Globs are compared
+// as texts: whoever was collected for declares the same ones.
+func (o *output) beyond(only []string) bool {
+	if len(only) == 0 {
+		return false
+	}
+	paths, err := Paths(o.in)
+	return err != nil || slices.ContainsFunc(paths, func(p string) bool { return !slices.Contains(only, p) })
+}
+
+func (rs results) narrowed() string {
+	return "the bundle was collected for " + rs.whose + " alone; collect without --for, or with --for this module too"
+}
+
+// untried is what the collection says of an input that it did not even try.
+func (o *output) untried(rs results) string {
+	for _, line := range rs.lines {
+		if line.Path != "" && strings.HasPrefix(line.Source, forSource) && o.concerns(line.Path) && line.Reason != "" {
+			return line.Reason
+		}
+	}
+	if o.beyond(rs.only) {
+		return rs.narrowed()
+	}
+	return ""
 }
 
 // concerns says whether a result's path lies at, above or below the input's.
@@ -183,8 +250,10 @@ func (o *output) root() string {
 
 // absent says why nothing at all matched.
 func (o *output) absent(r *run) string {
-	top := o.globs[0][0]
+	top, untried := o.globs[0][0], o.untried(r.results)
 	switch {
+	case untried != "":
+		return untried
 	case o.in.Resource != "":
 		return "not collected: this resource was never listed"
 	case top == "nodes" && !r.has("nodes/"):

@@ -18,6 +18,7 @@ const (
 	inFolder       = "in/"
 	bundleFolder   = "bundle/"
 	resultsPath    = "collection/results.ndjson"
+	planPath       = "collection/plan.json"
 	resourceFolder = "cluster/resources/"
 )
 
