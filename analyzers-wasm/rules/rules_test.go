@@ -64,7 +64,7 @@ func TestRules(t *testing.T) {
 		topic, name, _ := strings.Cut(r.ID, "/")
 		t.Run(r.ID, func(t *testing.T) {
 			a := sdk.Analyzer{Name: "test", Version: "1", Rules: []sdk.Rule{r}}
-			analyzertest.Run(t, a, project, filepath.Join(topic, "testdata", name, "*.txtar"))
+			analyzertest.RunWith(t, a, project, filepath.Join(topic, "testdata", name, "*.txtar"))
 		})
 	}
 }

@@ -81,15 +81,3 @@ func TestTheTest(t *testing.T) {
 		}
 	}
 }
-
-func FuzzSections(f *testing.F) {
-	f.Add([]byte(bundle))
-	f.Add([]byte("-- a --\nx\n-- b --"))
-	f.Fuzz(func(t *testing.T, archive []byte) {
-		for name, data := range sections(archive) {
-			if name == "" || len(data) > len(archive) {
-				t.Errorf("%q with %d bytes", name, len(data))
-			}
-		}
-	})
-}

@@ -1,0 +1,30 @@
+package sdk
+
+import (
+	"embed"
+	"io/fs"
+	"strings"
+)
+
+// embedFile is this file: what it embeds cannot be embedded again from the
+// copy that it makes.
+const embedFile = "embed.go"
+
+//go:embed *.go abi/*.go analyzertest/*.go analyzertest/cases/*.go ABI.md
+var source embed.FS
+
+// VendorFiles is the source of this package and of those below it that an
+// author uses, without tests, and ABI.md, by their paths:
+// `casefile module new` writes it to vendor/. A program that does not call it
+// does not carry it.
+func VendorFiles() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := fs.WalkDir(source, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path == embedFile || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		files[path], err = source.ReadFile(path)
+		return err
+	})
+	return files, err
+}
