@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +26,9 @@ declares, with a bound on memory, time and output.
    casefile analyze bundle.tar.zst --module vendor.wasm --format json
    casefile analyze *.tar.zst --format json --fail-on high     one report a line
 
+A module may be signed (FILE.wasm.sigstore.json beside it). With a module policy, only what
+it lets in is run; see casefile module --help.
+
 A rule is found, clear, or unknown: it lacked an input, and the report says which
 and how to get it.`
 
@@ -37,7 +39,7 @@ func analyzeCommand() *cli.Command {
 		ArgsUsage:   "FILE…",
 		Description: analyzeHelp,
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "module", Usage: "also run the analyzer in `FILE` (.wasm), may be repeated"},
+			&cli.StringSliceFlag{Name: "module", Usage: "also run the analyzer in `FILE.wasm`, or at oci://HOST/REPO:TAG, may be repeated"},
 			&cli.BoolFlag{Name: "no-builtin", Usage: "leave the built-in rules out"},
 			&cli.StringSliceFlag{Name: "only", Usage: "report only this `RULE`, or all of topic/*, may be repeated"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT`: text or json"},
@@ -47,7 +49,7 @@ func analyzeCommand() *cli.Command {
 			&cli.IntFlag{Name: "memory", Value: 512, Usage: "`MIB` of memory for one module"},
 			&cli.DurationFlag{Name: "module-timeout", Value: time.Minute, Usage: "stop a module after `DURATION`"},
 			&cli.IntFlag{Name: "jobs", Value: 2, Usage: "run `N` modules at a time"},
-		}, readFlags()...),
+		}, append(moduleFlags(), readFlags()...)...),
 		Action: analyze,
 	}
 }
@@ -75,6 +77,7 @@ func analyze(c *cli.Context) (err error) {
 // analysis is what one run of analyze does to each bundle.
 type analysis struct {
 	modules []host.Module
+	outside []*signedModule
 	options host.Options
 	only    []string
 	format  string
@@ -100,7 +103,7 @@ func newAnalysis(c *cli.Context) (*analysis, error) {
 	if c.Int("memory") < 16 || c.Int("memory") > 4096 || c.Int("jobs") < 1 || c.Int("jobs") > 64 || c.Duration("module-timeout") <= 0 {
 		return nil, usagef("--memory is 16 to 4096 MiB, --jobs 1 to 64, --module-timeout longer than nothing")
 	}
-	if a.modules, err = modulesOf(c); err != nil {
+	if a.modules, a.outside, err = modulesOf(c); err != nil {
 		return nil, err
 	}
 	if a.options, err = sandboxOptions(); err != nil {
@@ -186,6 +189,11 @@ func (a *analysis) verdict(r abi.Report) int {
 			code = worst(code, exitIncomplete)
 		}
 	}
+	for _, m := range a.outside {
+		if m.denied != nil {
+			code = worst(code, exitForged)
+		}
+	}
 	for _, f := range r.Findings {
 		if a.failOn >= 0 && severityRank(f.Severity) <= a.failOn {
 			code = worst(code, exitFinding)
@@ -199,30 +207,40 @@ func severityRank(s string) int {
 	return slices.Index([]string{abi.SeverityCritical, abi.SeverityHigh, abi.SeverityMedium, abi.SeverityLow, abi.SeverityInfo}, s)
 }
 
-// maxModuleBytes is where the sandbox gives up on a module unread.
-const maxModuleBytes = 64 << 20
-
-// modulesOf gathers the built-in module and those of --module.
-func modulesOf(c *cli.Context) ([]host.Module, error) {
-	var modules []host.Module
+// modulesOf gathers the built-in module and those of --module, which are from
+// outside.
+func modulesOf(c *cli.Context) (modules []host.Module, outside []*signedModule, err error) {
 	if !c.Bool("no-builtin") {
 		b, err := builtinModule()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		modules = append(modules, host.Module{Name: "builtin", Wasm: b})
+		modules = append(modules, host.Module{Name: "builtin", Wasm: b, OwnsTopics: true})
 	}
+	var trust *moduleTrust
 	for _, name := range c.StringSlice("module") {
-		b, err := readCapped(name, maxModuleBytes)
-		if err != nil {
-			return nil, usagef("--module: %v", err)
+		if trust == nil {
+			if trust, err = moduleTrustOf(c); err != nil {
+				return nil, nil, err
+			}
 		}
-		modules = append(modules, host.Module{Name: strings.TrimSuffix(filepath.Base(name), ".wasm"), Wasm: b})
+		m, err := readModule(c, name)
+		switch {
+		case err != nil && isReference(name):
+			return nil, nil, fmt.Errorf("--module: %w", err)
+		case err != nil:
+			return nil, nil, usagef("--module: %v", err)
+		}
+		s := trust.check(m)
+		if s.note != "" {
+			fmt.Fprintf(os.Stderr, "note: %s\n", oneLine(s.note))
+		}
+		modules, outside = append(modules, trust.module(s)), append(outside, s)
 	}
 	if len(modules) == 0 {
-		return nil, usagef("--no-builtin leaves nothing to run: add --module FILE")
+		return nil, nil, usagef("--no-builtin leaves nothing to run: add --module FILE")
 	}
-	return modules, nil
+	return modules, outside, nil
 }
 
 // bundleInfo is what a report says about the bundle.

@@ -38,6 +38,9 @@ func reorder(app *cli.App, argv []string) ([]string, error) {
 	return append(out, arguments...), nil
 }
 
+// verbOf is how the running verb is called, "bundle info".
+func verbOf(c *cli.Context) string { return strings.TrimPrefix(c.Command.HelpName, "casefile ") }
+
 func findCommand(commands []*cli.Command, name string) *cli.Command {
 	for _, c := range commands {
 		if c.HasName(name) {

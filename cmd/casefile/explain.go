@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -18,10 +19,10 @@ func explainCommand() *cli.Command {
 		Name:      "explain",
 		Usage:     "what a rule looks for, how, and what to do about it; without RULE, list the rules",
 		ArgsUsage: "[RULE]",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			langFlag(),
-			&cli.StringSliceFlag{Name: "module", Usage: "explain the rules of the analyzer in `FILE`, may be repeated"},
-		},
+			&cli.StringSliceFlag{Name: "module", Usage: "also explain the rules of the analyzer in `FILE.wasm`, or at oci://HOST/REPO:TAG, may be repeated"},
+		}, moduleFlags()...),
 		Action: explain,
 	}
 }
@@ -82,7 +83,7 @@ func textOf(r abi.Rule, lang string) abi.Text {
 
 // declaredRules asks every module for its rules, sorted by id.
 func declaredRules(c *cli.Context) ([]abi.Rule, error) {
-	modules, err := modulesOf(c)
+	modules, outside, err := modulesOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,11 @@ func declaredRules(c *cli.Context) ([]abi.Rule, error) {
 	for _, m := range modules {
 		d, result := host.Describe(c.Context, m, o)
 		if result.Status != abi.ModuleOK {
-			return nil, fmt.Errorf("module %s: %s: %s", m.Name, result.Status, result.Reason)
+			err := fmt.Errorf("module %s: %s: %s", m.Name, result.Status, result.Reason)
+			if slices.ContainsFunc(outside, func(s *signedModule) bool { return s.denied != nil }) {
+				return nil, &exitError{exitForged, err}
+			}
+			return nil, err
 		}
 		rules = append(rules, d.Rules...)
 	}

@@ -53,7 +53,7 @@ func newApp() *cli.App {
 		Description:               appHelp,
 		Commands: []*cli.Command{
 			collectCommand(), analyzeCommand(), verifyCommand(), explainCommand(), demoCommand(), captureCommand(),
-			keygenCommand(), trustCommand(), bundleCommand(), agentCommand(),
+			keygenCommand(), trustCommand(), bundleCommand(), moduleCommand(), agentCommand(),
 		},
 		CommandNotFound: nil,
 		Action:          noVerb,

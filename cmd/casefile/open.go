@@ -98,7 +98,7 @@ func openFile(c *cli.Context, f *os.File) (*opened, error) {
 // withBundle opens the only argument of a verb, and closes it after f.
 func withBundle(c *cli.Context, f func(name string, b *opened) error) error {
 	if c.NArg() != 1 {
-		return usagef("%s needs one bundle: casefile %s FILE", c.Command.FullName(), c.Command.FullName())
+		return usagef("%s needs one bundle: casefile %[1]s FILE", verbOf(c))
 	}
 	name := c.Args().First()
 	b, err := openBundle(c, name)
@@ -127,6 +127,11 @@ func trustedKeys(c *cli.Context) (keys bundle.Keyring, own string, err error) {
 		}
 		return keys, "", err
 	}
+	return defaultKeys()
+}
+
+// defaultKeys are those of the user's own trust folder and own identity.
+func defaultKeys() (keys bundle.Keyring, own string, err error) {
 	dir, err := configDir()
 	if err != nil {
 		return nil, "", nil //nolint:nilerr // without a config folder nobody is trusted by default
