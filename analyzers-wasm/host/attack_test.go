@@ -183,7 +183,7 @@ func earlyAttacks() map[string]attack {
 		"two-declarations": {spec{declare: declares("a") + declares("a")}.bytes(), abi.ModuleRefused, "more than one JSON value"},
 		"no-declaration":   {spec{declare: "hello"}.bytes(), abi.ModuleRefused, "no declaration"},
 		"future":           {lies(func(d *abi.Declaration) { d.ABI = [2]int{7, 9} }), abi.ModuleRefused, "speaks ABI 7 to 9"},
-		"flows":            {lies(func(d *abi.Declaration) { d.Inputs = []abi.Input{{Name: "f", Flows: "all"}} }), abi.ModuleRefused, "not supported by this host"},
+		"flows":            {lies(func(d *abi.Declaration) { d.Inputs = []abi.Input{{Name: "f", Flows: "all"}} }), abi.ModuleRefused, "ends in .pcapng"},
 		"too-big":          {make([]byte, MaxModule+1), abi.ModuleRefused, "more than 67108864"},
 	}
 }

@@ -154,7 +154,7 @@ func checkGuest(t *testing.T, run abi.ModuleRun) {
 	delete(params, "random")
 	if diff := cmp.Diff(map[string]any{
 		"files": "bundle/captures/c/capture.json bundle/captures/c/n1__eth0.pcapng bundle/nodes/n1/0/proc/net/netstat bundle/nodes/n1/1/proc/net/netstat" +
-			" config.json in/captures.index in/counters.index in/counters.ndjson in/pods.index in/pods.ndjson in/raw.index",
+			" config.json in/captures.index in/counters.index in/counters.ndjson in/counters.rows in/pods.index in/pods.ndjson in/pods.rows in/raw.index",
 		"config": `{"abi":1,"captureTime":"2026-01-02T03:04:05Z","settings":{"k":"v"}}`,
 		"time":   "2026-01-02T03:04:05Z", "slept": true, "env": int64(0), "outside": true, "readonly": true, "big": int64(9007199254740993),
 	}, params); diff != "" {

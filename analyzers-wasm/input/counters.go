@@ -128,6 +128,7 @@ func readBounded(f io.Reader, limit int64) ([]byte, error) {
 // countersOf is a counters input while it is filled.
 type countersOf struct {
 	*output
+	feed     *feed
 	counters []counter
 	seen     map[string]bool // counters that some node has
 	read     map[string]bool // files that are in the index
@@ -140,7 +141,7 @@ func (r *run) counters() error {
 	}
 	var ins []*countersOf
 	for _, o := range r.counts {
-		in := &countersOf{output: o, seen: map[string]bool{}, read: map[string]bool{}}
+		in := &countersOf{output: o, feed: r.feed([]*output{o}, nil), seen: map[string]bool{}, read: map[string]bool{}}
 		for _, name := range o.in.Counters {
 			c, err := parseCounter(name)
 			if err != nil {
@@ -166,10 +167,13 @@ func (r *run) counters() error {
 		}
 		t := &tables{run: r, ns: ns, cache: map[string]table{}}
 		for _, in := range ins {
-			in.rowsOf(t, clocks[ns.node])
+			if in.p.sees(ns.node) {
+				in.rowsOf(t, clocks[ns.node])
+			}
 		}
 	}
 	for _, in := range ins {
+		in.feed.end()
 		for _, c := range in.counters {
 			if !in.seen[c.name] && len(in.index.Files) > 0 && !r.skipped(c) {
 				in.lacks(c.name, "no collected kernel table has this number")
@@ -254,7 +258,7 @@ func (in *countersOf) rowsOf(t *tables, times clock) {
 		if !ok0 { // turned up between the samples: nothing to compare with
 			r0, path0, ok1 = r1, path1, false
 		}
-		row := abi.Counter{At: in.p.next, Node: t.ns.node, Netns: t.ns.netns, Name: c.name, T0: r0.value}
+		row := abi.Counter{Name: c.name, T0: r0.value}
 		place := abi.ReportedEvidence{Path: path0, Line: r0.line, Value: c.value(r0)}
 		if ok1 {
 			delta := c.delta(r0.value, r1.value)
@@ -268,9 +272,7 @@ func (in *countersOf) rowsOf(t *tables, times clock) {
 			in.p.fail(err)
 			return
 		}
-		if text = append(text, '\n'); in.room(place.Path, int64(len(text))) {
-			in.add(text, place.Path, place.Line, &place)
-		}
+		in.feed.row(made{text, originNode(t.ns.node, t.ns.netns), place})
 	}
 }
 

@@ -31,6 +31,7 @@ package input
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,10 +77,31 @@ type Spool interface {
 	io.ReaderAt
 }
 
-// Request is what one module reads, already validated.
+// Request is what one run of a module reads, already validated.
 type Request struct {
 	Inputs []abi.Input
 	Spool  Spool
+
+	// Node is whose run it is of a module of scope node: what it sees then is
+	// what lies below nodes/<node>/, and captures that were taken there.
+	Node string
+
+	// Facts are what the modules of scope node told, by the name of the fact,
+	// in the order of the rows.
+	Facts map[string]Told
+}
+
+// Told is a fact as the nodes told it.
+type Told struct {
+	Rows    []FactRow
+	Missing []abi.Missing // nodes whose module failed, and why
+}
+
+// FactRow is what a module said of one node. Place is the first evidence.
+type FactRow struct {
+	Node  string
+	Value json.RawMessage
+	Place abi.ReportedEvidence
 }
 
 // Project reads the bundle once and fills the spool of every request. It
@@ -104,8 +126,10 @@ func Project(ctx context.Context, bundle fs.FS, reqs []Request, lim Limits) ([]*
 	if err := run.sources(); err != nil {
 		return nil, err
 	}
-	if err := run.counters(); err != nil {
-		return nil, err
+	for _, step := range []func() error{run.logLines, run.counters, run.captures, run.factRows} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
 	for _, p := range projections {
 		p.finish(run)

@@ -57,8 +57,6 @@ func TestValidate(t *testing.T) {
 		"reference": {func(d *abi.Declaration) {
 			d.Rules[0].Text["en"] = abi.Text{Title: "t", Message: "m", References: []string{"javascript:1"}}
 		}, "web address"},
-		"scope node":            {func(d *abi.Declaration) { d.Scope = abi.ScopeNode }, "not supported"},
-		"facts":                 {func(d *abi.Declaration) { d.Facts = []abi.FactDecl{{Fact: "x"}} }, "not supported"},
 		"memory":                {func(d *abi.Declaration) { d.Limits.MemoryMiB = -1 }, "limits"},
 		"input name":            {func(d *abi.Declaration) { d.Inputs[0].Name = "a/b" }, "input"},
 		"input twice":           {func(d *abi.Declaration) { d.Inputs = append(d.Inputs, d.Inputs[0]) }, "twice"},
@@ -67,18 +65,32 @@ func TestValidate(t *testing.T) {
 		"resource":              {func(d *abi.Declaration) { d.Inputs[0].Resource = "v1/../pods" }, "resource"},
 		"field path":            {func(d *abi.Declaration) { d.Inputs[0].Fields = []string{"a..b"} }, "field path"},
 		"forged field":          {func(d *abi.Declaration) { d.Inputs[0].Fields = []string{"_at"} }, "host's own"},
-		"flows":                 {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Flows: "x"} }, "not supported"},
-		"dns":                   {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", DNS: "x"} }, "not supported"},
-		"logs":                  {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Logs: "coredns"} }, "not supported"},
-		"where":                 {func(d *abi.Declaration) { d.Inputs[0].Where = "true" }, "not supported"},
-		"match":                 {func(d *abi.Declaration) { d.Inputs[0].Match = "x" }, "not supported"},
 		"table of text":         {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Table: "nodes/*/node.txt"} }, "ends in"},
 		"glob out of the top":   {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Files: "../x"} }, "relative"},
 		"glob of everything":    {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Files: "**"} }, "whole bundle"},
 		"unknown counter table": {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Counters: []string{"made.up"}} }, "no such table"},
 		"counter twice":         {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Counters: []string{"Tcp.A", "Tcp.A"}} }, "twice"},
 		"sysctl out of the top": {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Counters: []string{"sysctl.net.//.x"}} }, "sysctl"},
-		"fields of files":       {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Files: "x", Fields: []string{"a"}} }, "fields go with"},
+		"facts of the cluster":  {func(d *abi.Declaration) { d.Facts = []abi.FactDecl{{Fact: "a/b"}} }, "scope \"node\""},
+		"name of a fact":        {func(d *abi.Declaration) { d.Scope, d.Inputs, d.Facts = abi.ScopeNode, nil, []abi.FactDecl{{Fact: "x"}} }, "topic/name"},
+		"fact twice": {func(d *abi.Declaration) {
+			d.Scope, d.Inputs, d.Facts = abi.ScopeNode, nil, []abi.FactDecl{{Fact: "a/b"}, {Fact: "a/b"}}
+		}, "twice"},
+		"resource of a node": {func(d *abi.Declaration) { d.Scope = abi.ScopeNode }, "sees one node"},
+		"probes of a node": {func(d *abi.Declaration) {
+			d.Scope, d.Inputs[0] = abi.ScopeNode, abi.Input{Name: "f", Table: "probes/dns.ndjson"}
+		}, "nodes/ and captures/ only"},
+		"scope":                 {func(d *abi.Declaration) { d.Scope = "pod" }, "scope"},
+		"flows of no capture":   {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Flows: "captures/*/*.txt"} }, ".pcapng"},
+		"dns out of the top":    {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", DNS: "../*.pcapng"} }, "relative"},
+		"logs of two parts":     {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Logs: "a/b"} }, "NAMESPACE/POD/CONTAINER"},
+		"fact to read":          {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", FactRows: "x"} }, "topic/name"},
+		"match without logs":    {func(d *abi.Declaration) { d.Inputs[0].Match = "x" }, "logs only"},
+		"match":                 {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Logs: "x", Match: "(a"} }, "missing closing"},
+		"match that multiplies": {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Logs: "x", Match: "(?:ab?c?d){500}"} }, "multiply"},
+		"form":                  {func(d *abi.Declaration) { d.Inputs[0].Form = "csv" }, "form"},
+		"form of files":         {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Files: "x", Form: "rows"} }, "not with files"},
+		"fields of files":       {func(d *abi.Declaration) { d.Inputs[0] = abi.Input{Name: "f", Files: "x", Fields: []string{"a"}} }, "not with files"},
 	} {
 		d := declaration()
 		tt.change(&d)
@@ -149,7 +161,7 @@ func TestCaps(t *testing.T) {
 		"t/bomb.json": {Data: []byte(`{"a":[` + strings.Repeat("{},", maxValues/3) + `{}]}`)},
 	}
 	table := func(glob string) []abi.Input {
-		return []abi.Input{{Name: "t", Table: glob, Fields: []string{"a[].{b,c,d}", "a"}}}
+		return []abi.Input{{Name: "t", Table: glob, Form: abi.FormNDJSON, Fields: []string{"a[].{b,c,d}", "a"}}}
 	}
 	for name, tt := range map[string]struct {
 		inputs []abi.Input
@@ -228,7 +240,7 @@ func TestFailuresStayApart(t *testing.T) {
 	}}
 	in := []abi.Input{{Name: "t", Table: "t/*.ndjson"}}
 	good := &memSpool{}
-	ps, err := Project(context.Background(), bundle, []Request{{in, &failingSpool{}}, {in, good}}, Limits{})
+	ps, err := Project(context.Background(), bundle, []Request{{Inputs: in, Spool: &failingSpool{}}, {Inputs: in, Spool: good}}, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +253,7 @@ func TestFailuresStayApart(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Project(ctx, bundle, []Request{{in, good}}, Limits{}); !errors.Is(err, context.Canceled) {
+	if _, err := Project(ctx, bundle, []Request{{Inputs: in, Spool: good}}, Limits{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

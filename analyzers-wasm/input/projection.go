@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -14,7 +15,8 @@ const (
 	maxReason      = 500
 	maxBadPerFile  = 3
 	indexSuffix    = ".index"
-	rowsSuffix     = ".ndjson"
+	ndjsonSuffix   = ".ndjson"
+	rowsSuffix     = ".rows"
 	inFolder       = "in/"
 	bundleFolder   = "bundle/"
 	resultsPath    = "collection/results.ndjson"
@@ -26,9 +28,13 @@ const (
 type Projection struct {
 	w         *spoolWriter
 	lim       Limits
+	told      map[string]Told
+	node      string // all that a module of scope node sees; "" for everything
 	outputs   []*output
 	next      int64 // number of the next row
 	stretches []stretch
+	marks     []byte             // see stretch
+	row, bin  []byte             // being made
 	raw       map[string]*stream // below bundle/, by bundle path
 	files     []File
 	bytes     int64 // of rows and raw files
@@ -38,7 +44,7 @@ type Projection struct {
 
 func newProjection(r Request, lim Limits) *Projection {
 	return &Projection{
-		w: &spoolWriter{spool: r.Spool}, lim: lim, next: 1,
+		w: &spoolWriter{spool: r.Spool}, lim: lim, node: r.Node, told: r.Facts, next: 1,
 		raw: map[string]*stream{}, declared: map[string]bool{},
 	}
 }
@@ -94,21 +100,52 @@ func (p *Projection) fail(err error) {
 
 // output is one input of one module while it is filled.
 type output struct {
-	p     *Projection
-	in    abi.Input
-	rows  stream
-	want  *fields
-	globs []Glob // which files it reads, or would read
-	index abi.Index
-	bytes int64 // of rows or raw files
-	full  bool  // over a cap: takes nothing more
+	p      *Projection
+	in     abi.Input
+	ndjson *stream // nil where the form is another
+	binary *stream
+	want   *fields
+	enc    *encoder
+	globs  []Glob // which files it reads, or would read
+	index  abi.Index
+	bytes  int64 // of rows or raw files
+	full   bool  // over a cap: takes nothing more
 }
 
-func (p *Projection) newOutput(in abi.Input, globs []Glob) *output {
+// newOutput takes in an input that was validated.
+func (p *Projection) newOutput(in abi.Input, globs []Glob) (*output, error) {
 	o := &output{p: p, in: in, globs: globs, index: abi.Index{Complete: true}}
-	o.rows = stream{w: p.w, file: File{Path: inFolder + in.Name + rowsSuffix}}
 	p.outputs = append(p.outputs, o)
-	return o
+	if in.Files != "" {
+		return o, nil
+	}
+	var err error
+	if o.want, err = parseFields(in.Fields); err != nil {
+		return nil, err
+	}
+	if in.Form != abi.FormRows {
+		o.ndjson = &stream{w: p.w, file: File{Path: inFolder + in.Name + ndjsonSuffix}}
+	}
+	if in.Form != abi.FormNDJSON {
+		o.binary = &stream{w: p.w, file: File{Path: inFolder + in.Name + rowsSuffix}}
+		o.enc = newEncoder(o.want)
+		o.binary.append(o.enc.header())
+	}
+	return o, nil
+}
+
+// wants says whether the input reads a file.
+func (o *output) wants(path string) bool {
+	if !o.p.holds(path) {
+		return false
+	}
+	segs := strings.Split(path, "/")
+	for _, g := range o.globs {
+		if match(g, segs, false) {
+			return true
+		}
+	}
+	return false
 }
 
 // lacks writes down that something of the input is missing.
@@ -161,33 +198,47 @@ func (o *output) took(n int) {
 	o.p.bytes += int64(n)
 }
 
-// add appends a finished row, whose number was p.next, and where it is from.
-func (o *output) add(row []byte, path string, line int, place *abi.ReportedEvidence) {
+// put writes a row in every form that is asked for.
+func (o *output) put(pick *picker, d *document, path string, org origin, at spot) {
 	p := o.p
-	off := o.rows.file.Size
-	o.rows.append(row)
-	o.took(len(row))
-	o.index.Rows++
-	last := len(p.stretches) - 1
-	if last >= 0 && place == nil {
-		if s := &p.stretches[last]; s.place == nil && s.out == o && s.path == path && s.line+s.rows == line &&
-			s.rows < stretchRows && off-s.off < stretchBytes {
-			s.rows++
-			p.next++
-			return
-		}
+	row, bin := p.row[:0], p.bin[:0]
+	if o.ndjson != nil {
+		row = rowHead(row, p.next, org)
+		row = append(pick.row(row, d), '}', '\n')
 	}
-	p.stretches = append(p.stretches, stretch{at: p.next, rows: 1, out: o, path: path, line: line, off: off, place: place})
-	p.next++
+	if o.binary != nil {
+		bin = o.enc.row(bin, pick, d, p.next, org)
+	}
+	p.row, p.bin = row, bin
+	if !o.room(path, int64(len(row)+len(bin))) {
+		return
+	}
+	off := int64(0)
+	if o.binary != nil {
+		off = o.binary.file.Size
+		o.binary.append(bin)
+	}
+	if o.ndjson != nil {
+		off = o.ndjson.file.Size
+		o.ndjson.append(row)
+	}
+	o.took(len(row) + len(bin))
+	o.index.Rows++
+	p.mark(o, path, at, off)
+	if cap(row) > 2*blockBytes || cap(bin) > 2*blockBytes {
+		p.row, p.bin = nil, nil
+	}
 }
 
 // finish writes what is left and the indexes.
 func (p *Projection) finish(r *run) {
 	for _, o := range p.outputs {
 		o.judge(r)
-		o.rows.flush()
-		if o.in.Files == "" {
-			p.files = append(p.files, o.rows.file)
+		for _, s := range []*stream{o.ndjson, o.binary} {
+			if s != nil {
+				s.flush()
+				p.files = append(p.files, s.file)
+			}
 		}
 		text, err := json.Marshal(o.index)
 		if err != nil {

@@ -72,30 +72,48 @@ const maxValues = 2_000_000
 
 var errParts = errors.New("has too many parts")
 
-// document is the scanned form of one line; it is reused.
+// document is the scanned form of one line. Documents of a block have their
+// values in one slice; index 0 there is nobody's.
 type document struct {
 	text []byte
 	vals []value
+	root int32
 }
 
-// parse scans text, which must be one JSON value of the wanted kind.
+// parse scans text, which must be one JSON object, behind the values that are
+// there; what it adds is taken back on an error.
 func (d *document) parse(text []byte, s *shape) error {
-	d.text, d.vals = text, append(d.vals[:0], value{})
-	if !validText(text) {
+	if len(d.vals) == 0 {
+		d.vals = append(d.vals, value{})
+	}
+	d.text, d.root = text, int32(len(d.vals))
+	d.vals = append(d.vals, value{})
+	if err := d.scan(s); err != nil {
+		d.vals = d.vals[:d.root]
+		return err
+	}
+	return nil
+}
+
+func (d *document) scan(s *shape) error {
+	if !validText(d.text) {
 		return errJSON
 	}
-	sc := &scanner{b: text}
+	sc := &scanner{b: d.text}
 	if sc.next() != '{' {
 		return errJSON
 	}
-	if err := d.value(sc, s, 0, 0); err != nil {
+	if err := d.value(sc, s, d.root, 0); err != nil {
 		return err
 	}
-	if sc.next() != 0 || sc.i != len(text) {
+	if sc.next() != 0 || sc.i != len(d.text) {
 		return errJSON
 	}
 	return nil
 }
+
+// raw is the text of a value.
+func (d *document) raw(at int32) []byte { return d.text[d.vals[at].start:d.vals[at].end] }
 
 func (d *document) value(sc *scanner, s *shape, at int32, depth int) error {
 	c := sc.next()
@@ -123,7 +141,7 @@ func (d *document) object(sc *scanner, s *shape, depth int) (int32, error) {
 		return 0, errJSON
 	}
 	first := int32(len(d.vals))
-	if len(d.vals)+len(s.keys) > maxValues {
+	if len(d.vals)-int(d.root)+len(s.keys) > maxValues {
 		return 0, errParts
 	}
 	for range s.keys {
@@ -163,7 +181,7 @@ func (d *document) array(sc *scanner, s *shape, depth int) (int32, error) {
 	var first, last int32
 	for {
 		at := int32(len(d.vals))
-		if at >= maxValues {
+		if at-d.root >= maxValues {
 			return 0, errParts
 		}
 		d.vals = append(d.vals, value{})
@@ -210,9 +228,9 @@ func newPicker(f *fields, s *shape) *picker {
 // the keys that are the host's own.
 func (p *picker) row(dst []byte, d *document) []byte {
 	if p.whole {
-		return wholeRow(dst, d.text[d.vals[0].start:d.vals[0].end])
+		return wholeRow(dst, d.raw(d.root))
 	}
-	v := d.vals[0]
+	v := d.vals[d.root]
 	for i, sub := range p.subs {
 		if child := v.first + p.slots[i]; d.vals[child].kind != 0 {
 			dst = sub.member(dst, p.keys[i], d, child)

@@ -25,39 +25,55 @@ type run struct {
 	tables []*output // resource and table inputs
 	raws   []*output
 	counts []*output
+	logs   []*output
+	flows  []*output
+	dns    []*output
+	facts  []*output
 }
 
 // add takes in one input of a module.
 func (r *run) add(p *Projection, in abi.Input) error {
+	list, globs, err := r.kind(in)
+	if err != nil {
+		return err
+	}
+	o, err := p.newOutput(in, globs)
+	if err != nil {
+		return err
+	}
+	*list = append(*list, o)
+	return nil
+}
+
+// kind says with which inputs one goes, and which files it reads.
+func (r *run) kind(in abi.Input) (list *[]*output, globs []Glob, err error) {
+	var g Glob
 	switch {
 	case len(in.Counters) > 0:
-		r.counts = append(r.counts, p.newOutput(in, counterGlobs(in.Counters)))
-		return nil
+		return &r.counts, counterGlobs(in.Counters), nil
+	case in.Logs != "":
+		list = &r.logs
+		globs, err = logGlobs(in.Logs)
+		return list, globs, err
+	case in.FactRows != "":
+		return &r.facts, nil, nil
 	case in.Files != "":
-		g, err := ParseGlob(in.Files)
-		if err != nil {
-			return err
-		}
-		r.raws = append(r.raws, p.newOutput(in, []Glob{g}))
-		return nil
-	}
-	want, err := parseFields(in.Fields)
-	if err != nil {
-		return err
-	}
-	var g Glob
-	if in.Resource != "" {
+		list = &r.raws
+		g, err = ParseGlob(in.Files)
+	case in.Flows != "":
+		list = &r.flows
+		g, err = ParseGlob(captureGlob(in.Flows))
+	case in.DNS != "":
+		list = &r.dns
+		g, err = ParseGlob(captureGlob(in.DNS))
+	case in.Resource != "":
+		list = &r.tables
 		g, err = resourceGlob(in.Resource)
-	} else {
+	default:
+		list = &r.tables
 		g, err = ParseGlob(in.Table)
 	}
-	if err != nil {
-		return err
-	}
-	o := p.newOutput(in, []Glob{g})
-	o.want = want
-	r.tables = append(r.tables, o)
-	return nil
+	return list, []Glob{g}, err
 }
 
 // resourceGlob gives the files of "v1/pods" or "apps/v1/deployments".
@@ -103,9 +119,8 @@ func (r *run) sources() error {
 // wanting picks the outputs that read a file, and tells them that it is there.
 func (r *run) wanting(outs []*output, path string) []*output {
 	var take []*output
-	segs := strings.Split(path, "/")
 	for _, o := range outs {
-		if !match(o.globs[0], segs, false) {
+		if !o.wants(path) {
 			continue
 		}
 		if len(o.index.Files) >= r.lim.Files {
@@ -121,14 +136,8 @@ func (r *run) wanting(outs []*output, path string) []*output {
 
 // project scans a file once and writes the rows of all its consumers.
 func (r *run) project(path string, outs []*output) {
-	union := &fields{}
-	for _, o := range outs {
-		union.merge(o.want)
-	}
-	b := &batch{path: path, origin: originOf(path), shape: newShape(union), lines: 1}
-	for _, o := range outs {
-		b.outs, b.pickers = append(b.outs, o), append(b.pickers, newPicker(o.want, b.shape))
-	}
+	b := &lineReader{path: path, lines: 1, b: block{g: newGroup(outs), takes: make([]take, len(outs))}}
+	b.b.reset(path, originOf(path))
 	f, err := r.fsys.Open(path)
 	if err == nil {
 		if strings.HasSuffix(path, ".json") {
@@ -146,33 +155,21 @@ func (r *run) project(path string, outs []*output) {
 	}
 }
 
-// batch is a handful of lines on their way from one file to its consumers;
-// each consumer takes a batch at a time, so that its rows lie side by side.
-type batch struct {
-	path    string
-	origin  origin
-	shape   *shape
-	outs    []*output
-	pickers []*picker
-
+// lineReader takes the lines of a file to the inputs that read it.
+type lineReader struct {
+	path  string
+	b     block
 	lines int // number of the next line
 	bad   int
-	docs  []document
-	from  []int // line of each document
-	n     int
-	bytes int
-	row   []byte
 }
 
-const batchBytes = 256 << 10
-
-func (b *batch) lack(reason string) {
-	for _, o := range b.outs {
+func (b *lineReader) lack(reason string) {
+	for _, o := range b.b.g.outs {
 		o.lacks(b.path, reason)
 	}
 }
 
-func (b *batch) read(ctx context.Context, f io.Reader, limit int) error {
+func (b *lineReader) read(ctx context.Context, f io.Reader, limit int) error {
 	br := bufio.NewReaderSize(f, 64<<10)
 	var long []byte
 	for {
@@ -205,7 +202,7 @@ func (b *batch) read(ctx context.Context, f io.Reader, limit int) error {
 }
 
 // whole takes a .json file as one row.
-func (b *batch) whole(f io.Reader, limit int) error {
+func (b *lineReader) whole(f io.Reader, limit int) error {
 	text, err := readBounded(f, int64(limit))
 	if err != nil {
 		return err
@@ -218,8 +215,8 @@ func (b *batch) whole(f io.Reader, limit int) error {
 	return nil
 }
 
-func (b *batch) full() bool {
-	for _, o := range b.outs {
+func (b *lineReader) full() bool {
+	for _, o := range b.b.g.outs {
 		if !o.full {
 			return false
 		}
@@ -227,50 +224,25 @@ func (b *batch) full() bool {
 	return true
 }
 
-func (b *batch) line(line []byte) {
+func (b *lineReader) line(line []byte) {
 	nr := b.lines
 	b.lines++
-	if len(bytes.TrimSpace(line)) == 0 {
+	if isBlank(line) {
 		return
 	}
-	if b.n == len(b.docs) {
-		b.docs, b.from = append(b.docs, document{}), append(b.from, 0)
-	}
-	d := &b.docs[b.n]
-	if err := d.parse(append(d.text[:0], line...), b.shape); err != nil {
-		if b.bad++; b.bad <= maxBadPerFile {
-			b.lack(fmt.Sprintf("line %d %v", nr, err))
-		}
-		return
-	}
-	b.from[b.n] = nr
-	b.n++
-	if b.bytes += len(line); b.n == stretchRows || b.bytes >= batchBytes {
+	if b.b.full() {
 		b.flush()
+	}
+	if !b.b.add(line, spot{line: nr}) {
+		if b.bad++; b.bad <= maxBadPerFile {
+			b.lack(b.b.bad[len(b.b.bad)-1])
+		}
 	}
 }
 
-// flush hands the waiting lines to every consumer.
-func (b *batch) flush() {
-	for i, o := range b.outs {
-		for j := range b.n {
-			if o.full {
-				break
-			}
-			row := rowHead(b.row[:0], o.p.next, b.origin)
-			row = append(b.pickers[i].row(row, &b.docs[j]), '}', '\n')
-			b.row = row
-			if o.room(b.path, int64(len(row))) {
-				o.add(row, b.path, b.from[j], nil)
-			}
-		}
-	}
-	for j := range b.n {
-		if d := &b.docs[j]; cap(d.text) > batchBytes || cap(d.vals) > batchBytes/16 {
-			*d = document{} // one long line must not be held for each place of the batch
-		}
-	}
-	b.n, b.bytes = 0, 0
+func (b *lineReader) flush() {
+	b.b.deliver()
+	b.b.reset(b.path, b.b.origin)
 }
 
 // copy lays a raw file out below bundle/ for every consumer, once a module.

@@ -1,16 +1,10 @@
 package input
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"sort"
-	"strconv"
-	"strings"
-
-	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // Extent is a piece of the spool.
@@ -120,73 +114,6 @@ func (s *stream) flush() {
 	s.file.Extents = append(s.file.Extents, e)
 }
 
-// stretch is a run of rows with numbers, lines and bytes side by side.
-type stretch struct {
-	at    int64 // number of the first row
-	rows  int
-	out   *output
-	path  string
-	line  int   // of the first row
-	off   int64 // of the first row in its virtual file
-	place *abi.ReportedEvidence
-}
-
-// A stretch is cut here, so that finding a row in it stays cheap.
-const (
-	stretchRows  = 64
-	stretchBytes = 32 << 10
-	maxSummary   = 160
-)
-
-// Resolve turns a row number into its place in the bundle. ok is false for a
-// number that no row has; an error is the spool's.
-func (p *Projection) Resolve(at int64) (place abi.ReportedEvidence, ok bool, err error) {
-	i := sort.Search(len(p.stretches), func(i int) bool { return p.stretches[i].at > at }) - 1
-	if i < 0 || at >= p.stretches[i].at+int64(p.stretches[i].rows) {
-		return place, false, nil
-	}
-	s := p.stretches[i]
-	if s.place != nil {
-		return *s.place, true, nil
-	}
-	nth := int(at - s.at)
-	row, err := s.row(p.w.spool, nth)
-	if err != nil {
-		return place, false, fmt.Errorf("read row %d back: %w", at, err)
-	}
-	return abi.ReportedEvidence{Path: s.path, Line: s.line + nth, Value: summary(row)}, true, nil
-}
-
-// row reads the nth row of the stretch back.
-func (s *stretch) row(spool io.ReaderAt, nth int) ([]byte, error) {
-	f := s.out.rows.file
-	r := io.NewSectionReader(f.ReaderAt(spool), s.off, f.Size-s.off)
-	var row []byte
-	buf := make([]byte, 4096)
-	for {
-		n, err := r.Read(buf)
-		for rest := buf[:n]; len(rest) > 0; {
-			i := bytes.IndexByte(rest, '\n')
-			if nth == 0 && len(row) < 4*maxSummary {
-				row = append(row, rest[:max(i, 0)]...)
-				if i < 0 {
-					row = append(row, rest...)
-				}
-			}
-			if i < 0 {
-				break
-			}
-			if nth--; nth < 0 {
-				return row, nil
-			}
-			rest = rest[i+1:]
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
 // summary shows a row without what the host added to it.
 func summary(row []byte) string {
 	sc := &scanner{b: row, i: 1}
@@ -201,6 +128,8 @@ func summary(row []byte) string {
 	return "{}"
 }
 
+const maxSummary = 160
+
 func shorten(s string) string {
 	if len(s) <= maxSummary {
 		return s
@@ -210,48 +139,4 @@ func shorten(s string) string {
 		cut--
 	}
 	return s[:cut] + "…"
-}
-
-// rowHead begins a row: its number and, below nodes/, whose it is.
-func rowHead(dst []byte, at int64, o origin) []byte {
-	dst = strconv.AppendInt(append(dst, `{"`+abi.KeyAt+`":`...), at, 10)
-	if o.node == "" {
-		return dst
-	}
-	dst = append(append(dst, `,"`+abi.KeyNode+`":`...), o.quoted...)
-	if o.netns != 0 {
-		dst = strconv.AppendUint(append(dst, `,"`+abi.KeyNetns+`":`...), o.netns, 10)
-	}
-	if o.sampled {
-		dst = strconv.AppendInt(append(dst, `,"`+abi.KeySample+`":`...), int64(o.sample), 10)
-	}
-	return dst
-}
-
-// origin is what a path below nodes/ says of its rows.
-type origin struct {
-	node    string
-	quoted  []byte // node as JSON
-	netns   uint64
-	sample  int
-	sampled bool
-}
-
-func originOf(path string) origin {
-	segs := strings.SplitN(path, "/", 6)
-	if len(segs) < 3 || segs[0] != "nodes" {
-		return origin{}
-	}
-	o := origin{node: segs[1]}
-	o.quoted, _ = json.Marshal(o.node) // a string always marshals
-	rest := segs[2:]
-	if rest[0] == "netns" && len(rest) > 2 {
-		if n, err := strconv.ParseUint(rest[1], 10, 64); err == nil {
-			o.netns, rest = n, rest[2:]
-		}
-	}
-	if k, err := strconv.ParseUint(rest[0], 10, 16); err == nil && len(rest) > 1 {
-		o.sample, o.sampled = int(k), true
-	}
-	return o
 }

@@ -23,6 +23,7 @@ const (
 	maxItems       = 32
 	maxLanguages   = 16
 	maxMemoryAsked = 4096 // MiB
+	maxFacts       = 64
 )
 
 // Validate holds a declaration against the ABI, strictly. The error names the
@@ -38,10 +39,8 @@ func Validate(d abi.Declaration) error {
 		return fmt.Errorf("name %q: want [a-z0-9][a-z0-9._-]*, up to %d bytes", shorten(d.Name), maxName)
 	case d.Version == "" || len(d.Version) > maxName || strings.ContainsFunc(d.Version, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return fmt.Errorf("version %q: want 1 to %d printable characters", shorten(d.Version), maxName)
-	case d.Scope == abi.ScopeNode || len(d.Facts) > 0:
-		return fmt.Errorf("%w: scope %q and facts", ErrUnsupported, abi.ScopeNode)
-	case d.Scope != "" && d.Scope != abi.ScopeCluster:
-		return fmt.Errorf("scope %q: want %q", shorten(d.Scope), abi.ScopeCluster)
+	case d.Scope != "" && d.Scope != abi.ScopeCluster && d.Scope != abi.ScopeNode:
+		return fmt.Errorf("scope %q: want %q or %q", shorten(d.Scope), abi.ScopeCluster, abi.ScopeNode)
 	case d.Limits.MemoryMiB < 0 || d.Limits.MemoryMiB > maxMemoryAsked || d.Limits.Fuel < 0:
 		return fmt.Errorf("limits %+v are out of range", d.Limits)
 	}
@@ -51,7 +50,58 @@ func Validate(d abi.Declaration) error {
 	if err := validateRules(d.Rules); err != nil {
 		return err
 	}
-	return validateInputs(d.Inputs)
+	if err := validateFacts(d); err != nil {
+		return err
+	}
+	if err := validateInputs(d.Inputs); err != nil {
+		return err
+	}
+	return validateScope(d)
+}
+
+// validateFacts holds what a module tells of its nodes against the ABI.
+func validateFacts(d abi.Declaration) error {
+	if len(d.Facts) > maxFacts {
+		return fmt.Errorf("more than %d facts", maxFacts)
+	}
+	if len(d.Facts) > 0 && d.Scope != abi.ScopeNode {
+		return fmt.Errorf("facts are told by modules of scope %q", abi.ScopeNode)
+	}
+	seen := map[string]bool{}
+	for _, f := range d.Facts {
+		if !isRuleID(f.Fact) {
+			return fmt.Errorf("fact %q: want topic/name of [a-z0-9-]", shorten(f.Fact))
+		}
+		if seen[f.Fact] {
+			return fmt.Errorf("fact %s is declared twice", f.Fact)
+		}
+		seen[f.Fact] = true
+		if err := checkText("doc", f.Doc, maxDoc); err != nil {
+			return fmt.Errorf("fact %s: %w", f.Fact, err)
+		}
+	}
+	return nil
+}
+
+// validateScope refuses inputs that a run for one node could never have.
+func validateScope(d abi.Declaration) error {
+	if d.Scope != abi.ScopeNode {
+		return nil
+	}
+	for _, in := range d.Inputs {
+		if in.Resource != "" || in.FactRows != "" {
+			return fmt.Errorf("input %s: a module of scope %q sees one node; resources and facts are for scope %q", in.Name, abi.ScopeNode, abi.ScopeCluster)
+		}
+		for _, glob := range []string{in.Table, in.Files} {
+			if glob == "" {
+				continue
+			}
+			if top, _, _ := strings.Cut(glob, "/"); !matchSegment(top, "nodes") && !matchSegment(top, "captures") {
+				return fmt.Errorf("input %s: a module of scope %q sees nodes/ and captures/ only", in.Name, abi.ScopeNode)
+			}
+		}
+	}
+	return nil
 }
 
 func validateRules(rules []abi.Rule) error {
@@ -166,20 +216,41 @@ func validateInputs(inputs []abi.Input) error {
 }
 
 func validateInput(in abi.Input) error {
-	for _, r := range []struct{ key, value string }{{"flows", in.Flows}, {"dns", in.DNS}, {"logs", in.Logs}, {"where", in.Where}, {"match", in.Match}} {
-		if r.value != "" {
-			return fmt.Errorf("%w: %q", ErrUnsupported, r.key)
-		}
-	}
 	kinds := 0
-	for _, set := range []bool{in.Resource != "", in.Table != "", len(in.Counters) > 0, in.Files != ""} {
+	for _, set := range []bool{in.Resource != "", in.Table != "", len(in.Counters) > 0, in.Files != "", in.Flows != "", in.DNS != "", in.Logs != "", in.FactRows != ""} {
 		if set {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		return errors.New("want just one of resource, table, counters and files")
+		return errors.New("want just one of resource, table, counters, files, flows, dns, logs and facts")
 	}
+	if err := checkKind(in); err != nil {
+		return err
+	}
+	if in.Files != "" && (len(in.Fields) > 0 || in.Where != "" || in.Form != "") {
+		return errors.New("fields, where and form go with rows, not with files")
+	}
+	if in.Form != "" && in.Form != abi.FormNDJSON && in.Form != abi.FormRows {
+		return fmt.Errorf("form %q: want %q or %q, or none for both", shorten(in.Form), abi.FormNDJSON, abi.FormRows)
+	}
+	if in.Match != "" {
+		if in.Logs == "" {
+			return errors.New("match goes with logs only")
+		}
+		if _, err := compileMatch(in.Match); err != nil {
+			return err
+		}
+	}
+	if in.Where != "" {
+		if _, err := compileWhere(in.Where); err != nil {
+			return err
+		}
+	}
+	return ParseFields(in.Fields)
+}
+
+func checkKind(in abi.Input) error {
 	var err error
 	switch {
 	case in.Resource != "":
@@ -188,16 +259,20 @@ func validateInput(in abi.Input) error {
 		err = checkTable(in.Table)
 	case in.Files != "":
 		_, err = ParseGlob(in.Files)
+	case in.Flows != "":
+		err = checkCaptures(in.Flows)
+	case in.DNS != "":
+		err = checkCaptures(in.DNS)
+	case in.Logs != "":
+		_, err = parseLogs(in.Logs)
+	case in.FactRows != "":
+		if !isRuleID(in.FactRows) {
+			err = fmt.Errorf("facts %q: want the name of a fact, topic/name of [a-z0-9-]", shorten(in.FactRows))
+		}
 	default:
 		err = checkCounters(in.Counters)
 	}
-	if err != nil {
-		return err
-	}
-	if len(in.Fields) > 0 && in.Resource == "" && in.Table == "" {
-		return errors.New("fields go with resource and table only")
-	}
-	return ParseFields(in.Fields)
+	return err
 }
 
 func checkTable(glob string) error {
@@ -208,6 +283,15 @@ func checkTable(glob string) error {
 		return fmt.Errorf("table %q: want a glob that ends in .ndjson or .json", glob)
 	}
 	return nil
+}
+
+func checkCaptures(glob string) error {
+	glob = captureGlob(glob)
+	if !strings.HasSuffix(glob, ".pcapng") {
+		return fmt.Errorf("captures %q: want a glob that ends in .pcapng, or *", shorten(glob))
+	}
+	_, err := ParseGlob(glob)
+	return err
 }
 
 func checkCounters(names []string) error {
