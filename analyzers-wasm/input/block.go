@@ -44,7 +44,6 @@ type block struct {
 type blockRow struct {
 	start, end int // in text
 	root       int32
-	bad        bool
 	spot       spot
 }
 

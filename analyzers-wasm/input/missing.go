@@ -139,10 +139,13 @@ func (r result) name() string {
 // judge decides whether an input is complete: what failed below its paths,
 // what it could not hold, and whether anything was there at all.
 func (o *output) judge(r *run) {
+	if o.in.FactRows != "" {
+		return // of a collection's failures the modules of scope node knew
+	}
 	asked := len(o.index.Files) > 0
 	failed := false
 	for _, line := range r.results.lines {
-		if line.Path == "" || !o.concerns(line.Path) || strings.HasPrefix(line.Source, forSource) {
+		if line.Path == "" || !o.p.concerns(line.Path) || !o.concerns(line.Path) || strings.HasPrefix(line.Source, forSource) {
 			continue
 		}
 		if line.good() {

@@ -28,3 +28,18 @@ func captureNode(path string) (string, bool) {
 	node, _, ok := strings.Cut(segs[2], "__")
 	return node, ok
 }
+
+// concerns says whether what lies at, above or below a path may be in what the
+// module sees.
+func (p *Projection) concerns(path string) bool {
+	if p.node == "" || p.holds(path) {
+		return true
+	}
+	switch segs := strings.Split(path, "/"); segs[0] {
+	case "nodes":
+		return len(segs) == 1
+	case "captures":
+		return len(segs) < 3
+	}
+	return false
+}

@@ -2,10 +2,9 @@ package input
 
 import "fmt"
 
-const maxWhere = 2048
-
+// where says of a row whether an input takes it.
 type where struct{}
 
-func compileWhere(expr string) (*where, error) {
+func compileWhere(string) (*where, error) {
 	return nil, fmt.Errorf("%w: where", ErrUnsupported)
 }
