@@ -32,6 +32,8 @@ for; passwords, tokens and keys are taken out before a byte is written.
    casefile collect --probe dns:db.shop.svc@pod/shop/web-0 --probe tcp:mesh --probe clock
    casefile collect --probe mtu:node/n2@node/n1 --probe https://shop.example.com/health
 
+   casefile collect --for vendor.wasm -n shop    just what that analyzer reads
+
 On nodes it runs one Job each, in kube-system, that removes itself; what will be made
 is shown first. Its image is found by a ladder: --agent-image, casefile.local/agent
 loaded beforehand (see casefile agent image), an image on the node that has a shell.
@@ -88,6 +90,7 @@ func collectFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "agent-unprivileged", Usage: "give agents seven capabilities rather than privileged containers: for clusters that admit only that; the kernel's log is lost"},
 		&cli.StringFlag{Name: "agent-via", Value: launch.ViaAuto, Usage: "how agents get onto nodes, as `WAY`: job, pod, auto (Jobs, or pods where those are forbidden), or debug (a debug container in a running pod; sees less)"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before Jobs are made on nodes"},
+		forFlag(),
 		rulesFlag(),
 		&cli.StringFlag{Name: "record-streams", Hidden: true, Usage: "also keep each node's raw stream in `DIR` (how samples are made)"},
 	}
@@ -140,6 +143,7 @@ type plan struct {
 	Between    []string         `json:"between,omitempty"`
 	Payload    string           `json:"payload"`
 	ringPlan
+	forPlan
 	EBPF      string            `json:"ebpf,omitempty"`
 	Redaction string            `json:"redaction"`
 	RulePack  string            `json:"rulePack,omitempty"` // sha256 of --redact-rules
@@ -213,7 +217,10 @@ func planFrom(c *cli.Context) (*plan, error) {
 	if err := p.ringPlan.check(len(p.Captures)+2*len(p.Between), p.timeout-p.duration); err != nil {
 		return nil, err
 	}
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, p.readFor(c)
 }
 
 func (p *plan) check() error {
@@ -282,6 +289,7 @@ func collect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	j.tellFor()
 	p.listen(ctx, j.note)
 	return j.run(ctx, c.Context)
 }

@@ -42,7 +42,7 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	k, err := cluster.New(config, cluster.Options{Namespaces: j.plan.Namespaces, Since: j.plan.since, Profile: j.plan.Profile, UserAgent: "casefile/" + version})
+	k, err := cluster.New(config, cluster.Options{Namespaces: j.plan.Namespaces, Since: j.plan.since, Profile: j.plan.Profile, Only: j.plan.ofCluster(), UserAgent: "casefile/" + version})
 	if err != nil {
 		return err
 	}
@@ -63,12 +63,15 @@ func clusterJob(ctx context.Context, c *cli.Context, j *job) error {
 	if err := j.name(bundle.Cluster{Name: name, UID: id.UID, Version: id.Version}); err != nil {
 		return err
 	}
+	if err := j.plan.unserved(ctx, k); err != nil && !errors.Is(err, collector.ErrDenied) {
+		return err
+	}
 	j.collectors = append(j.collectors, k)
 	j.note("cluster %s, Kubernetes %s at %s", name, id.Version, id.Server)
 	if j.plan.asksClock() {
 		j.collectors = append(j.collectors, k.Clock())
 	}
-	if j.plan.Nodes == "none" && !j.plan.needsNodes() {
+	if (j.plan.Nodes == "none" || j.plan.leavesNodes()) && !j.plan.needsNodes() {
 		return nil
 	}
 	launcher, err := launch.New(config, launch.Options{
@@ -160,7 +163,7 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 			wanted = append(wanted, p.Node)
 		}
 	}
-	pick, err := launch.PickNodes(all, j.plan.Nodes, wanted)
+	pick, err := j.plan.pickNodes(all, wanted)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
@@ -196,6 +199,15 @@ func nodeCollector(ctx context.Context, k *cluster.Cluster, j *job, d agent.Dial
 	return launch.Nodes(d, plans, launch.NodesOptions{Timeout: j.plan.timeout, Skipped: pick.Skipped, Ended: j.ended}), nil
 }
 
+// pickNodes chooses the nodes to visit: those of --nodes, unless nobody needs
+// more of them than what captures do.
+func (p *plan) pickNodes(all []cluster.Node, wanted []string) (launch.Pick, error) {
+	if p.Nodes == "none" || !p.leavesNodes() {
+		return launch.PickNodes(all, p.Nodes, wanted)
+	}
+	return launch.Pick{Nodes: slices.Compact(slices.Sorted(slices.Values(wanted)))}, nil
+}
+
 // resolveCaptures finds the pods and nodes of --capture. A mistaken target is
 // a mistake in the command line.
 func resolveCaptures(ctx context.Context, k *cluster.Cluster, p *plan) ([]cluster.Target, error) {
@@ -220,7 +232,7 @@ func (j *job) agentPlan(node string, pods []agent.Pod, targets []cluster.Target)
 		Version: agent.Version, Node: node, Top: j.top, Time: j.started, Policy: j.plan.Redaction, Payload: j.plan.Payload,
 		Samples: j.plan.Samples, IntervalMS: j.plan.interval.Milliseconds(), TimeoutMS: j.plan.timeout.Milliseconds(), MaxBytes: j.plan.MaxBytes,
 		EBPFMS: j.plan.ebpf.Milliseconds(), SinceMS: j.plan.since.Milliseconds(), Profile: j.plan.Profile,
-		Prefixes: []string{nodePrefix(node)}, Pods: pods, Rules: j.plan.pack.file,
+		Prefixes: []string{nodePrefix(node)}, Pods: pods, Rules: j.plan.pack.file, Only: j.plan.ofNodes(),
 	}
 	j.strict.agentPlan(&p)
 	for _, t := range targets {

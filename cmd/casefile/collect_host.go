@@ -118,12 +118,12 @@ const (
 // it runs.
 func hostCollectors(j *job, name string, pods []node.Pod) ([]collector.Collector, error) {
 	list := []collector.Collector{node.New(node.Options{Node: name, Pods: pods, Samples: j.plan.Samples, Interval: j.plan.interval, Host: true,
-		Since: j.plan.since, Profile: j.plan.Profile})}
+		Since: j.plan.since, Profile: j.plan.Profile, Only: j.plan.ofNodes()})}
 	if j.plan.ebpf > 0 {
 		list = append(list, ebpf.New(ebpf.Options{Node: name, Window: j.plan.ebpf}))
 	}
 	spaces, unknown := node.Namespaces("/proc", pods)
-	proxies := sidecar.Options{Node: name}
+	proxies := sidecar.Options{Node: name, Only: j.plan.ofNodes()}
 	for _, ns := range spaces {
 		proxies.Spaces = append(proxies.Spaces, sidecar.SpaceOf(ns.PID, ns.Inode, ns.Host))
 	}

@@ -40,21 +40,6 @@ const (
 	maxUnits        = 100
 )
 
-// logUnits are the units whose logs tell of a node's network.
-func logUnits() []string {
-	return []string{"kubelet.service", "containerd.service", "crio.service", "docker.service", "cri-docker.service", "k3s*.service", "rke2*.service",
-		"k0s*.service", "snap.microk8s.*.service", "etcd*.service", "kube-*.service", "NetworkManager.service", "systemd-networkd.service",
-		"systemd-resolved.service", "dnsmasq.service", "firewalld.service", "nftables.service", "chronyd.service", "chrony.service", "ntpd.service",
-		"systemd-timesyncd.service", "keepalived.service", "haproxy.service"}
-}
-
-// logFiles are files below /var/log for machines without a journal: the first
-// are of one program each, and are read unless the journal has its log.
-func logFiles() (own, common []string) {
-	return []string{"kubelet.log", "containerd.log", "crio.log", "docker.log", "kube-proxy.log", "etcd.log", "k3s.log", "k3s-agent.log"},
-		[]string{"kern.log", "syslog", "messages", "daemon.log"}
-}
-
 // logs reads the logs of the machine's own programs and, on a host, of its
 // containers, and the manifests of static pods.
 func (g *gatherer) logs(ctx context.Context) {
@@ -102,11 +87,9 @@ func (g *gatherer) journal(ctx context.Context, since time.Time, limit int64) (h
 	}
 	units := append(set.Values("_SYSTEMD_UNIT"), set.Values("UNIT")...)
 	slices.Sort(units)
-	units = slices.DeleteFunc(slices.Compact(units), func(unit string) bool {
-		return !slices.ContainsFunc(logUnits(), func(pattern string) bool { ok, _ := path.Match(pattern, unit); return ok })
-	})
+	units = slices.DeleteFunc(slices.Compact(units), func(unit string) bool { return !isLogUnit(unit) })
 	query := journal.Query{Match: journal.Kernel(), Since: since, MaxBytes: limit}
-	g.journalLog(ctx, set, query, "kernel.log")
+	g.journalLog(ctx, set, query, kernelLog+".log")
 	for _, unit := range units[:min(len(units), maxUnits)] {
 		query.Match = journal.Unit(unit)
 		name := logName(strings.TrimSuffix(unit, ".service")) + ".log"
