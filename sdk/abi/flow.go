@@ -9,7 +9,8 @@ type Flow struct {
 	Netns   uint64 `json:"_netns,omitempty"`
 	Capture string `json:"capture"` // name of the capture
 	Device  string `json:"device,omitempty"`
-	Proto   string `json:"proto"` // tcp, udp, icmp, …
+	Proto   string `json:"proto"`            // tcp, udp, icmp, icmpv6, sctp, …, or ip-N
+	Tunnel  string `json:"tunnel,omitempty"` // that it was seen in: vxlan, geneve, ipip, gre
 	A       End    `json:"a"`
 	B       End    `json:"b"`
 
@@ -86,7 +87,8 @@ type DNS struct {
 	Tries     int      `json:"tries"`                  // times that the same query was sent
 	Packet    int      `json:"packet"`                 // the first query's
 	Answer    int      `json:"answerPacket,omitempty"` // absent: no answer was seen
-	Latency   float64  `json:"latency,omitempty"`      // last try before the answer to the answer
+	Latency   float64  `json:"latency,omitempty"`      // from the last try before the answer to the answer
+	Time      float64  `json:"time,omitempty"`         // from the first try to the answer; tshark's dns.time
 	Rcode     string   `json:"rcode,omitempty"`        // NOERROR, NXDOMAIN, SERVFAIL, …
 	Answers   []string `json:"answers,omitempty"`      // "A 10.0.0.1", "CNAME x.y"
 	Truncated bool     `json:"tc,omitempty"`

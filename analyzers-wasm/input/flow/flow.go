@@ -1,0 +1,171 @@
+// Package flow turns captures into rows: one for each connection and place
+// ([abi.Flow]) and one for each DNS query ([abi.DNS]). It reads what the
+// capture engine writes, and pcapng and pcap files of other tools.
+//
+// # A place
+//
+// is a device of a file. A packet that crosses a veth pair, a bridge and an
+// uplink is three packets of three flows there, and no retransmission. When a
+// device carries a packet in and out again (a router with one leg), the way in
+// and the way out are two flows as well, told apart by the packets' directions.
+//
+// # What is counted
+//
+// The counters of TCP mean what tshark's tcp.analysis fields mean, rule for
+// rule, with these differences:
+//
+//   - each place is a conversation of its own, where tshark takes all packets of
+//     a file with the same addresses together;
+//   - of segments that are not acknowledged the last 2,048 of each direction are
+//     remembered, not the first 10,000;
+//   - segments in IP fragments are counted, but not analysed: tshark reassembles
+//     them;
+//   - a DNS query that is sent again later than 5 seconds after the first is still
+//     the same query: that is when resolvers try again.
+//
+// # Bounds
+//
+// Files are hostile. Memory is bounded by [Limits], whatever a file holds: when
+// there are too many flows the oldest are ended (their later packets begin a
+// new row), when there are too many rows the rest is left out. Both are told by
+// [Result.Missing], as is a file that is cut off or damaged; what came before
+// counts.
+package flow
+
+import (
+	"context"
+	"hash/maphash"
+	"io"
+
+	"github.com/casefile-io/casefile/sdk/abi"
+)
+
+// Limits bound a [Scanner]; a zero is its default.
+type Limits struct {
+	Active  int // flows of one file that are followed at a time; 65,536
+	Rows    int // flows of all files; 200,000
+	Queries int // of DNS, of all files; 200,000
+	Prints  int // packets of all files that are compared between places; 4 million
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&l.Active, 65536)
+	def(&l.Rows, 200_000)
+	def(&l.Queries, 200_000)
+	def(&l.Prints, 4_000_000)
+	return l
+}
+
+// Capture says what a file is. Started and Ended are nanoseconds since 1970
+// between which packets were captured for sure; zero when not known.
+type Capture struct {
+	Path    string // in the bundle
+	Name    string // of the capture: the folder of the file
+	Node    string
+	Netns   uint64
+	Started int64
+	Ended   int64
+	Dropped int64 // by the kernel
+}
+
+// Row is a flow and where it came from.
+type Row struct {
+	abi.Flow
+	Path   string
+	Packet int // the first one
+}
+
+// Query is a DNS query and where it came from.
+type Query struct {
+	abi.DNS
+	Path string
+}
+
+// Result is what all files came to, in the order of the files and of the
+// packets in them.
+type Result struct {
+	Flows   []Row
+	DNS     []Query
+	Missing []abi.Missing
+}
+
+// Scanner reads captures, one after the other, and compares them in the end.
+type Scanner struct {
+	lim    Limits
+	seed   uint64
+	files  []*file
+	places []*place
+	flows  []*flow // of all files, as they began
+	dns    []*query
+	prints prints
+}
+
+// file is one capture.
+type file struct {
+	Capture
+	from, to int64 // the time in which it saw packets
+	drops    int64
+	missing  []string
+}
+
+// place is a device of a file.
+type place struct {
+	number uint32
+	file   *file
+	device string
+	loop   bool
+}
+
+// New makes a scanner.
+func New(lim Limits) *Scanner {
+	var h maphash.Hash
+	return &Scanner{lim: lim.withDefaults(), seed: h.Sum64() | 1}
+}
+
+// Read takes in one capture. What is wrong with the file is in the result;
+// the error is ctx's.
+func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
+	f := &file{Capture: c}
+	s.files = append(s.files, f)
+	t := &tracker{s: s, file: f, table: newTable(s.seed), r: newReader(in)}
+	err := t.r.each(func(p *packet) error {
+		if p.number&0xffff == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		t.take(p)
+		return nil
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		f.missing = append(f.missing, "could not be read to its end: "+err.Error())
+	}
+	t.finish()
+	return nil
+}
+
+// Finish compares the places and gives the rows.
+func (s *Scanner) Finish() Result {
+	var r Result
+	vanished := s.compare()
+	for _, f := range s.flows {
+		row := f.row()
+		row.Vanished = vanished[f]
+		r.Flows = append(r.Flows, row)
+	}
+	for _, q := range s.dns {
+		r.DNS = append(r.DNS, Query{q.row(), q.flow.place.file.Path})
+	}
+	for _, f := range s.files {
+		for _, why := range f.missing {
+			r.Missing = append(r.Missing, abi.Missing{Source: f.Path, Reason: why})
+		}
+	}
+	return r
+}

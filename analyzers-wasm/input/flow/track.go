@@ -1,0 +1,430 @@
+package flow
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/casefile-io/casefile/sdk/abi"
+)
+
+// What a file may have open at a time.
+const (
+	spanRoom   = 4 << 20 // segments that wait for their acknowledgement
+	maxICMP    = 16      // errors kept of a flow
+	flowsChunk = 256
+	fragSlots  = 64
+)
+
+// flow is one row while it grows.
+type flow struct {
+	key    key
+	place  *place
+	twin   *flow // the same packets on their other way through the device
+	index  uint32
+	aLow   bool // A is the lower end of the key
+	synced bool // a SYN was seen
+	acked  bool // the handshake was completed, or data went without one
+	reset  uint8
+	packet uint32 // the first one
+	first  int64
+	last   int64
+	syn    int64 // time of the last SYN
+	rtt    int64
+	resets uint32 // packet of the first reset
+	tunnel uint8
+	ends   [2]end // A, B
+	extra  *extra
+}
+
+// end is one side of a flow.
+type end struct {
+	direction
+	packets, bytes     int64
+	retrans, fast      uint32
+	spurious, dupACK   uint32
+	outOfOrder, lost   uint32
+	zeroWindow, full   uint32
+	keepAlive          uint32
+	syns, firstRetrans uint32
+	fin                bool
+	dir                uint8 // in or out, as the device sees it
+	again              uint32
+}
+
+// extra is what few flows have.
+type extra struct {
+	sni, alert string
+	icmp       []abi.ICMPError
+	tls        [2]tlsState
+	dns        [2]*stream
+	queries    map[uint16]*query
+}
+
+func (f *flow) more() *extra {
+	if f.extra == nil {
+		f.extra = &extra{}
+	}
+	return f.extra
+}
+
+// tracker follows the flows of one file.
+type tracker struct {
+	s      *Scanner
+	file   *file
+	r      *reader
+	table  table
+	room   int
+	hellos int
+	frags  [fragSlots]piece
+	chunk  []flow
+	from   int // the file's first flow in s.flows
+	lost   int
+	asked  int
+	cut    int // DNS messages that were cut
+	ended  int
+	links  map[uint16]int // packets of link types that are not decoded
+	h      headers
+}
+
+// piece remembers whose the later fragments of a datagram are.
+type piece struct {
+	src, dst addr
+	id       uint32
+	flow     *flow
+	end      uint8
+}
+
+// take reads one packet.
+func (t *tracker) take(p *packet) {
+	if t.file.from == 0 || p.nanos < t.file.from {
+		t.file.from = p.nanos
+	}
+	t.file.to = max(t.file.to, p.nanos)
+	proto, at, ok := network(p.iface.link, p.data)
+	if !ok {
+		t.strange(p)
+		return
+	}
+	pl, dir := t.place(p)
+	if pl == nil {
+		return
+	}
+	h := &t.h
+	h.tunnel = 0
+	if !h.ip(proto, p.data[at:], p.wire-at) {
+		return
+	}
+	for range maxTunnels + 1 {
+		t.headers(h, pl, dir, p)
+		if h.proto == protoTCP || !h.inner() {
+			return
+		}
+	}
+}
+
+func (t *tracker) strange(p *packet) {
+	switch p.iface.link {
+	case linkEthernet, linkSLL, linkSLL2, linkNull, linkLoop, linkRaw, linkRaw12, linkRaw14, linkIPv4, linkIPv6:
+		return
+	}
+	if t.links == nil {
+		t.links = map[uint16]int{}
+	}
+	t.links[p.iface.link]++
+}
+
+// place gives the device that a packet was seen on, and its direction there.
+func (t *tracker) place(p *packet) (*place, uint8) {
+	d, index, dir := p.iface, 0, p.dir
+	switch d.link {
+	case linkSLL2:
+		index = int(min(be32(p.data[4:]), maxInterfaces))
+		dir = pktType(p.data[10])
+	case linkSLL:
+		dir = pktType(p.data[1])
+	}
+	for len(d.places) <= index {
+		d.places = append(d.places, nil)
+	}
+	pl := d.places[index]
+	if pl == nil {
+		if len(t.s.places) >= maxPlaces {
+			return nil, 0
+		}
+		pl = &place{number: uint32(len(t.s.places)), file: t.file, device: d.name}
+		if index > 0 {
+			pl.device = fmt.Sprintf("if%d", index)
+		}
+		pl.loop = d.name == "lo" || d.link == linkNull || d.link == linkLoop || d.link == linkSLL2 && be16(p.data[8:]) == 772
+		t.s.places = append(t.s.places, pl)
+		d.places[index] = pl
+	}
+	if pl.loop {
+		dir = 0
+	}
+	return pl, dir
+}
+
+func pktType(v byte) uint8 {
+	if v == 4 {
+		return 2
+	}
+	return 1
+}
+
+// headers takes one layer of headers to its flow.
+func (t *tracker) headers(h *headers, pl *place, dir uint8, p *packet) {
+	if h.later {
+		t.piece(h, p)
+		return
+	}
+	k, fromLow := keyOf(h, pl.number)
+	hash := k.hash(t.s.seed)
+	s := t.table.find(&k, hash)
+	f := s.flow
+	if f != nil && h.tcpFlags&(flagSYN|flagACK) == flagSYN && h.proto == protoTCP && h.whole && f.reused(h, fromLow) {
+		t.end(f)
+		if f = t.begin(&k, fromLow, h, pl, p); f != nil {
+			s.flow = f
+		}
+	} else if f == nil {
+		if f = t.begin(&k, fromLow, h, pl, p); f != nil {
+			t.table.put(s, hash, f)
+		}
+	}
+	if f == nil {
+		t.lost++
+		return
+	}
+	from := uint8(0)
+	if fromLow != f.aLow {
+		from = 1
+	}
+	if dir != 0 {
+		if f, from = t.way(f, from, fromLow, dir, h, pl, p); f == nil {
+			t.lost++
+			return
+		}
+	}
+	t.count(f, from, h, p)
+}
+
+// way finds the flow of packets that go this way through the device.
+func (t *tracker) way(f *flow, from uint8, fromLow bool, dir uint8, h *headers, pl *place, p *packet) (*flow, uint8) {
+	e := &f.ends[from]
+	if e.dir == 0 {
+		e.dir = dir
+	}
+	if e.dir == dir {
+		return f, from
+	}
+	if f.twin == nil {
+		f.twin = t.begin(&f.key, fromLow, h, pl, p)
+		if f.twin == nil {
+			return nil, 0
+		}
+	}
+	f = f.twin
+	from = 0
+	if fromLow != f.aLow {
+		from = 1
+	}
+	return f, from
+}
+
+// reused says whether a SYN begins another connection between the same ports.
+func (f *flow) reused(h *headers, fromLow bool) bool {
+	from := 0
+	if fromLow != f.aLow {
+		from = 1
+	}
+	d := &f.ends[from].direction
+	return d.seen && d.base != h.seq
+}
+
+// begin makes a flow; nil if there are too many.
+func (t *tracker) begin(k *key, fromLow bool, h *headers, pl *place, p *packet) *flow {
+	if len(t.s.flows) >= t.s.lim.Rows {
+		return nil
+	}
+	if t.table.used >= t.s.lim.Active {
+		t.evict()
+	}
+	if len(t.chunk) == 0 {
+		t.chunk = make([]flow, flowsChunk)
+	}
+	f := &t.chunk[0]
+	t.chunk = t.chunk[1:]
+	f.key, f.place, f.index, f.first, f.last, f.packet, f.tunnel = *k, pl, uint32(len(t.s.flows)), p.nanos, p.nanos, uint32(p.number), h.tunnel
+	f.aLow = fromLow
+	if h.proto == protoTCP && h.tcpFlags&(flagSYN|flagACK) == flagSYN|flagACK {
+		f.aLow = !fromLow
+	}
+	for i := range f.ends {
+		f.ends[i].window, f.ends[i].scale = ^uint32(0), scaleUnknown
+	}
+	t.s.flows = append(t.s.flows, f)
+	return f
+}
+
+// evict ends the half of the flows that was quiet for longest.
+func (t *tracker) evict() {
+	var last []int64
+	for _, s := range t.table.slots {
+		if s.flow != nil {
+			last = append(last, s.flow.last)
+		}
+	}
+	slices.Sort(last)
+	middle := last[len(last)/2]
+	room := len(last) / 2 // flows of the very same time may be many
+	t.table.rebuild(len(t.table.slots), func(f *flow) bool {
+		if f.last > middle || f.last == middle && room == 0 {
+			return true
+		}
+		if f.last == middle {
+			room--
+		}
+		t.ended++
+		t.end(f)
+		return false
+	})
+}
+
+// end frees what only a flow that goes on needs.
+func (t *tracker) end(f *flow) {
+	for ; f != nil; f = f.twin {
+		for i := range f.ends {
+			f.ends[i].unacked.free(&t.room)
+		}
+		if f.extra != nil {
+			t.closeTLS(f.extra)
+			f.extra.dns, f.extra.queries = [2]*stream{}, nil
+		}
+	}
+}
+
+// count adds a packet to its flow.
+func (t *tracker) count(f *flow, from uint8, h *headers, p *packet) {
+	e := &f.ends[from]
+	e.packets++
+	e.bytes += int64(h.length)
+	f.last = max(f.last, p.nanos)
+	f.first = min(f.first, p.nanos)
+	if h.fragment {
+		t.frags[h.id%fragSlots] = piece{h.src, h.dst, h.id, f, from}
+	}
+	switch h.proto {
+	case protoTCP:
+		if h.whole {
+			t.segment(f, from, h, p)
+		}
+	case protoUDP:
+		if h.whole && (h.sport == portDNS || h.dport == portDNS) {
+			t.datagram(f, from, h, p)
+		}
+	case protoICMP, protoICMPv6:
+		t.icmp(f.place, h, p)
+	}
+	t.s.prints.add(f, from, h, p)
+}
+
+// piece counts a fragment to the flow of its first one.
+func (t *tracker) piece(h *headers, p *packet) {
+	if s := &t.frags[h.id%fragSlots]; s.flow != nil && s.id == h.id && s.src == h.src && s.dst == h.dst {
+		s.flow.ends[s.end].packets++
+		s.flow.last = max(s.flow.last, p.nanos)
+	}
+}
+
+func (t *tracker) segment(f *flow, from uint8, h *headers, p *packet) {
+	fwd, rev := &f.ends[from], &f.ends[1-from]
+	m := analyse(&fwd.direction, &rev.direction, h, p.nanos, f.rtt, &t.room)
+	if m != 0 {
+		fwd.mark(m, p.number)
+	}
+	if h.tcpFlags&(flagSYN|flagFIN|flagRST) != 0 {
+		f.control(from, h, p)
+	} else if !f.acked && h.tcpFlags&flagACK != 0 {
+		f.acked = !f.synced || rev.syns > 0 || h.length > 0
+	}
+	if f.rtt == 0 && f.syn != 0 && h.tcpFlags&(flagSYN|flagACK) == flagACK {
+		f.rtt = p.nanos - f.syn
+	}
+	if len(h.payload) > 0 {
+		switch {
+		case h.sport == portDNS || h.dport == portDNS:
+			t.dnsSegment(f, from, h, p)
+		case f.extra != nil || h.payload[0]-20 < 4:
+			t.tls(f, from, h)
+		}
+	}
+}
+
+// control looks at the flags that begin and end a connection.
+func (f *flow) control(from uint8, h *headers, p *packet) {
+	e := &f.ends[from]
+	if h.tcpFlags&flagSYN != 0 {
+		f.synced = true
+		e.syns++
+		if h.tcpFlags&flagACK == 0 {
+			f.syn = p.nanos
+		}
+	}
+	if h.tcpFlags&flagFIN != 0 {
+		e.fin = true
+	}
+	if h.tcpFlags&flagRST != 0 && f.reset == 0 {
+		f.reset, f.resets = from+1, uint32(p.number)
+	}
+}
+
+// mark counts what the analysis says.
+func (e *end) mark(m marks, number int) {
+	if m&(markRetrans|markFast|markSpurious) != 0 {
+		if e.retrans == 0 {
+			e.firstRetrans = uint32(number)
+		}
+		e.retrans++
+	}
+	for _, c := range [...]struct {
+		mark marks
+		n    *uint32
+	}{{markFast, &e.fast}, {markSpurious, &e.spurious}, {markOutOfOrder, &e.outOfOrder}, {markLost, &e.lost}, {markDuplicateACK, &e.dupACK},
+		{markZeroWindow, &e.zeroWindow}, {markWindowFull, &e.full}, {markKeepAlive, &e.keepAlive}, {markRetrans, &e.again}} {
+		if m&c.mark != 0 {
+			*c.n++
+		}
+	}
+}
+
+// finish ends the file.
+func (t *tracker) finish() {
+	for _, f := range t.s.flows[t.from:] {
+		t.end(f)
+		f.twin = nil
+	}
+	f := t.file
+	f.drops = max(int64(min(t.r.drops, 1<<62)), f.Dropped)
+	if t.r.start != 0 {
+		f.from = min(f.from, t.r.start)
+	}
+	if f.Started != 0 {
+		f.from = min(f.from, f.Started)
+	}
+	f.to = max(f.to, t.r.end, f.Ended)
+	lack := func(n int, format string, args ...any) {
+		if n > 0 {
+			f.missing = append(f.missing, fmt.Sprintf(format, args...))
+		}
+	}
+	for _, link := range sortedKeys(t.links) {
+		lack(t.links[link], "%d packets of link type %d are not decoded", t.links[link], link)
+	}
+	lack(t.r.unread, "%d packets in blocks of an old kind; convert the file with editcap -F pcapng", t.r.unread)
+	lack(t.r.badIface, "%d packets of interfaces that the file does not describe", t.r.badIface)
+	lack(t.ended, "more than %d flows at a time: %d were ended early, and may stand in several rows", t.s.lim.Active, t.ended)
+	lack(t.lost, "more than %d flows: %d packets of others were left out", t.s.lim.Rows, t.lost)
+	lack(t.asked, "more than %d DNS queries: %d others were left out", t.s.lim.Queries, t.asked)
+	lack(t.cut, "%d DNS messages were cut by the length that was captured of each packet", t.cut)
+}
