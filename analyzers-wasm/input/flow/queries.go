@@ -113,7 +113,7 @@ func (q *query) row() abi.DNS {
 	server, _ := f.address(int(1 - q.from))
 	d := abi.DNS{Node: f.place.file.Node, Netns: f.place.file.Netns, Capture: f.place.file.Name, Device: f.place.device,
 		Proto: protoName(f.key.proto()), Client: client, Port: port, Server: server, ID: int(q.id), Name: q.name, Type: dnsType(q.qtype),
-		First: seconds(q.first), Tries: q.tries, Packet: q.packet}
+		First: epoch(q.first), Tries: q.tries, Packet: q.packet}
 	if q.answer != 0 {
 		d.Answer, d.Latency, d.Time = q.answer, seconds(q.answered-q.last), seconds(q.answered-q.first)
 		d.Rcode, d.Answers, d.Truncated = dnsRcode(q.rcode), q.answers, q.truncated

@@ -60,11 +60,14 @@ func (f *flow) address(which int) (string, int) {
 
 func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }
 
+// epoch gives a time in seconds; more than microseconds do not fit.
+func epoch(nanos int64) float64 { return float64(nanos/1000) / 1e6 }
+
 // row gives the flow as modules see it.
 func (f *flow) row() Row {
 	r := Row{Path: f.place.file.Path, Packet: int(f.packet)}
 	r.Node, r.Netns, r.Capture, r.Device = f.place.file.Node, f.place.file.Netns, f.place.file.Name, f.place.device
-	r.Proto, r.First, r.Last = protoName(f.key.proto()), seconds(f.first), seconds(f.last)
+	r.Proto, r.First, r.Last = protoName(f.key.proto()), epoch(f.first), epoch(f.last)
 	r.Tunnel = [...]string{"", "vxlan", "geneve", "ipip", "gre"}[f.tunnel]
 	r.A, r.B = f.end(0), f.end(1)
 	if f.key.proto() == protoTCP {
