@@ -122,56 +122,6 @@ func (t *tracker) take(p *packet) {
 	}
 }
 
-func (t *tracker) strange(p *packet) {
-	switch p.iface.link {
-	case linkEthernet, linkSLL, linkSLL2, linkNull, linkLoop, linkRaw, linkRaw12, linkRaw14, linkIPv4, linkIPv6:
-		return
-	}
-	if t.links == nil {
-		t.links = map[uint16]int{}
-	}
-	t.links[p.iface.link]++
-}
-
-// place gives the device that a packet was seen on, and its direction there.
-func (t *tracker) place(p *packet) (*place, uint8) {
-	d, index, dir := p.iface, 0, p.dir
-	switch d.link {
-	case linkSLL2:
-		index = int(min(be32(p.data[4:]), maxInterfaces))
-		dir = pktType(p.data[10])
-	case linkSLL:
-		dir = pktType(p.data[1])
-	}
-	for len(d.places) <= index {
-		d.places = append(d.places, nil)
-	}
-	pl := d.places[index]
-	if pl == nil {
-		if len(t.s.places) >= maxPlaces {
-			return nil, 0
-		}
-		pl = &place{number: uint32(len(t.s.places)), file: t.file, device: d.name}
-		if index > 0 {
-			pl.device = fmt.Sprintf("if%d", index)
-		}
-		pl.loop = d.name == "lo" || d.link == linkNull || d.link == linkLoop || d.link == linkSLL2 && be16(p.data[8:]) == 772
-		t.s.places = append(t.s.places, pl)
-		d.places[index] = pl
-	}
-	if pl.loop {
-		dir = 0
-	}
-	return pl, dir
-}
-
-func pktType(v byte) uint8 {
-	if v == 4 {
-		return 2
-	}
-	return 1
-}
-
 // headers takes one layer of headers to its flow.
 func (t *tracker) headers(h *headers, pl *place, dir uint8, p *packet) {
 	if h.later {
@@ -334,67 +284,6 @@ func (t *tracker) piece(h *headers, p *packet) {
 	if s := &t.frags[h.id%fragSlots]; s.flow != nil && s.id == h.id && s.src == h.src && s.dst == h.dst {
 		s.flow.ends[s.end].packets++
 		s.flow.last = max(s.flow.last, p.nanos)
-	}
-}
-
-func (t *tracker) segment(f *flow, from uint8, h *headers, p *packet) {
-	fwd, rev := &f.ends[from], &f.ends[1-from]
-	m := analyse(&fwd.direction, &rev.direction, h, p.nanos, f.rtt, &t.room)
-	if m != 0 {
-		fwd.mark(m, p.number)
-	}
-	if h.tcpFlags&(flagSYN|flagFIN|flagRST) != 0 {
-		f.control(from, h, p)
-	} else if !f.acked && h.tcpFlags&flagACK != 0 {
-		f.acked = !f.synced || rev.syns > 0 || h.length > 0
-	}
-	if f.rtt == 0 && f.syn != 0 && h.tcpFlags&(flagSYN|flagACK) == flagACK {
-		f.rtt = p.nanos - f.syn
-	}
-	if len(h.payload) > 0 {
-		switch {
-		case h.sport == portDNS || h.dport == portDNS:
-			t.dnsSegment(f, from, h, p)
-		case f.extra != nil || h.payload[0]-20 < 4:
-			t.tls(f, from, h)
-		}
-	}
-}
-
-// control looks at the flags that begin and end a connection.
-func (f *flow) control(from uint8, h *headers, p *packet) {
-	e := &f.ends[from]
-	if h.tcpFlags&flagSYN != 0 {
-		f.synced = true
-		e.syns++
-		if h.tcpFlags&flagACK == 0 {
-			f.syn = p.nanos
-		}
-	}
-	if h.tcpFlags&flagFIN != 0 {
-		e.fin = true
-	}
-	if h.tcpFlags&flagRST != 0 && f.reset == 0 {
-		f.reset, f.resets = from+1, uint32(p.number)
-	}
-}
-
-// mark counts what the analysis says.
-func (e *end) mark(m marks, number int) {
-	if m&(markRetrans|markFast|markSpurious) != 0 {
-		if e.retrans == 0 {
-			e.firstRetrans = uint32(number)
-		}
-		e.retrans++
-	}
-	for _, c := range [...]struct {
-		mark marks
-		n    *uint32
-	}{{markFast, &e.fast}, {markSpurious, &e.spurious}, {markOutOfOrder, &e.outOfOrder}, {markLost, &e.lost}, {markDuplicateACK, &e.dupACK},
-		{markZeroWindow, &e.zeroWindow}, {markWindowFull, &e.full}, {markKeepAlive, &e.keepAlive}, {markRetrans, &e.again}} {
-		if m&c.mark != 0 {
-			*c.n++
-		}
 	}
 }
 

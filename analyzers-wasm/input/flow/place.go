@@ -1,0 +1,53 @@
+package flow
+
+import "fmt"
+
+func (t *tracker) strange(p *packet) {
+	switch p.iface.link {
+	case linkEthernet, linkSLL, linkSLL2, linkNull, linkLoop, linkRaw, linkRaw12, linkRaw14, linkIPv4, linkIPv6:
+		return
+	}
+	if t.links == nil {
+		t.links = map[uint16]int{}
+	}
+	t.links[p.iface.link]++
+}
+
+// place gives the device that a packet was seen on, and its direction there.
+func (t *tracker) place(p *packet) (*place, uint8) {
+	d, index, dir := p.iface, 0, p.dir
+	switch d.link {
+	case linkSLL2:
+		index = int(min(be32(p.data[4:]), maxInterfaces))
+		dir = pktType(p.data[10])
+	case linkSLL:
+		dir = pktType(p.data[1])
+	}
+	for len(d.places) <= index {
+		d.places = append(d.places, nil)
+	}
+	pl := d.places[index]
+	if pl == nil {
+		if len(t.s.places) >= maxPlaces {
+			return nil, 0
+		}
+		pl = &place{number: uint32(len(t.s.places)), file: t.file, device: d.name}
+		if index > 0 {
+			pl.device = fmt.Sprintf("if%d", index)
+		}
+		pl.loop = d.name == "lo" || d.link == linkNull || d.link == linkLoop || d.link == linkSLL2 && be16(p.data[8:]) == 772
+		t.s.places = append(t.s.places, pl)
+		d.places[index] = pl
+	}
+	if pl.loop {
+		dir = 0
+	}
+	return pl, dir
+}
+
+func pktType(v byte) uint8 {
+	if v == 4 {
+		return 2
+	}
+	return 1
+}
