@@ -209,7 +209,8 @@ func severityRank(s string) int {
 
 // modulesOf gathers the built-in module and those of --module, which are from
 // outside.
-func modulesOf(c *cli.Context) (modules []host.Module, outside []*signedModule, err error) {
+func modulesOf(c *cli.Context) ([]host.Module, []*signedModule, error) {
+	var modules []host.Module
 	if !c.Bool("no-builtin") {
 		b, err := builtinModule()
 		if err != nil {
@@ -217,26 +218,11 @@ func modulesOf(c *cli.Context) (modules []host.Module, outside []*signedModule, 
 		}
 		modules = append(modules, host.Module{Name: "builtin", Wasm: b, OwnsTopics: true})
 	}
-	var trust *moduleTrust
-	for _, name := range c.StringSlice("module") {
-		if trust == nil {
-			if trust, err = moduleTrustOf(c); err != nil {
-				return nil, nil, err
-			}
-		}
-		m, err := readModule(c, name)
-		switch {
-		case err != nil && isReference(name):
-			return nil, nil, fmt.Errorf("--module: %w", err)
-		case err != nil:
-			return nil, nil, usagef("--module: %v", err)
-		}
-		s := trust.check(m)
-		if s.note != "" {
-			fmt.Fprintf(os.Stderr, "note: %s\n", oneLine(s.note))
-		}
-		modules, outside = append(modules, trust.module(s)), append(outside, s)
+	guests, outside, err := outsideModules(c, "module")
+	if err != nil {
+		return nil, nil, err
 	}
+	modules = append(modules, guests...)
 	if len(modules) == 0 {
 		return nil, nil, usagef("--no-builtin leaves nothing to run: add --module FILE")
 	}

@@ -56,7 +56,7 @@ func collectCommand() *cli.Command {
 		Usage:       "make a bundle of the cluster, or of this machine",
 		ArgsUsage:   " ",
 		Description: collectHelp,
-		Flags:       slices.Concat(collectFlags(), recordingFlags(), probeFlags(), redactFlags(), clusterFlags()),
+		Flags:       slices.Concat(collectFlags(), recordingFlags(), probeFlags(), redactFlags(), moduleFlags(), clusterFlags()),
 		Action:      collect,
 	}
 }

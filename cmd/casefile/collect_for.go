@@ -62,11 +62,10 @@ func forFlag() cli.Flag {
 
 // readFor describes the modules of --for, in the sandbox, and narrows the plan.
 func (p *plan) readFor(c *cli.Context) error {
-	names := c.StringSlice("for")
-	if len(names) == 0 {
+	if len(c.StringSlice("for")) == 0 {
 		return nil
 	}
-	modules, err := describeFor(c, names)
+	modules, err := describeFor(c)
 	if err != nil {
 		return err
 	}
@@ -78,21 +77,24 @@ func (p *plan) readFor(c *cli.Context) error {
 	return err
 }
 
-// describeFor runs describe of each module.
-func describeFor(c *cli.Context, names []string) ([]declared, error) {
+// describeFor runs describe of each module that may run at all.
+func describeFor(c *cli.Context) ([]declared, error) {
 	options, err := sandboxOptions()
 	if err != nil {
 		return nil, err
 	}
+	modules, outside, err := outsideModules(c, "for")
+	if err != nil {
+		return nil, err
+	}
 	var list []declared
-	for _, name := range names {
-		text, err := readCapped(name, host.MaxModule)
-		if err != nil {
-			return nil, usagef("--for: %v", err)
-		}
-		d, result := host.Describe(c.Context, host.Module{Name: name, Wasm: text}, options)
-		if result.Status != abi.ModuleOK {
-			return nil, fmt.Errorf("--for %s: the module is of no use here, %s: %s", name, result.Status, oneLine(result.Reason))
+	for i, m := range modules {
+		d, result := host.Describe(c.Context, m, options)
+		switch {
+		case outside[i].denied != nil:
+			return nil, fmt.Errorf("--for: %w", notAuthentic(outside[i]))
+		case result.Status != abi.ModuleOK:
+			return nil, fmt.Errorf("--for %s: the module is of no use here, %s: %s", outside[i].from, result.Status, oneLine(result.Reason))
 		}
 		list = append(list, declared{forModule{d.Name, d.Version, result.Digest}, d})
 	}

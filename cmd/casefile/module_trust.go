@@ -135,3 +135,29 @@ func (t *moduleTrust) module(s *signedModule) host.Module {
 	}
 	return m
 }
+
+// outsideModules are the modules that a flag names, held against whose modules
+// may run.
+func outsideModules(c *cli.Context, flag string) (modules []host.Module, outside []*signedModule, err error) {
+	var trust *moduleTrust
+	for _, name := range c.StringSlice(flag) {
+		if trust == nil {
+			if trust, err = moduleTrustOf(c); err != nil {
+				return nil, nil, err
+			}
+		}
+		m, err := readModule(c, name)
+		switch {
+		case err != nil && isReference(name):
+			return nil, nil, fmt.Errorf("--%s: %w", flag, err)
+		case err != nil:
+			return nil, nil, usagef("--%s: %v", flag, err)
+		}
+		s := trust.check(m)
+		if s.note != "" {
+			fmt.Fprintf(os.Stderr, "note: %s\n", oneLine(s.note))
+		}
+		modules, outside = append(modules, trust.module(s)), append(outside, s)
+	}
+	return modules, outside, nil
+}
