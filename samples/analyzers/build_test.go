@@ -87,7 +87,7 @@ func buildC(t testing.TB, dir string) []byte {
 	clang := tool(t, "clang", "apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32")
 	out := filepath.Join(t.TempDir(), "c.wasm")
 	run(t, dir, nil, clang, "--target=wasm32-wasi", "--sysroot=/usr", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-s",
-		"-I"+abs(t, "../../sdk/c"), "-o", out, "main.c")
+		"-Wl,--stack-first", "-Wl,-z,stack-size=1048576", "-I"+abs(t, "../../sdk/c"), "-o", out, "main.c")
 	return read(t, out)
 }
 
