@@ -492,6 +492,23 @@ CF_FN cf_rows cf_open(struct cf_run *run, const char *name) {
   return in;
 }
 
+/* cf_unfold: an input without fields has its object under the key "". */
+CF_FN const cf_value *cf_unfold(cf_rows *in) {
+  const cf_value *own = cf_key(&in->row, CF(""));
+  if (own->kind != CF_OBJECT) return &in->row;
+  size_t n = 0, all = in->row.n + own->n;
+  cf_value *items = cf_take(&in->values, all, sizeof *items);
+  cf_text *keys = cf_take(&in->values, all, sizeof *keys);
+  for (const cf_value *from = &in->row; from; from = from == own ? NULL : own)
+    for (size_t i = 0; i < from->n; i++)
+      if (from == own || from->keys[i].n) {
+        keys[n] = from->keys[i];
+        items[n++] = from->items[i];
+      }
+  in->row = (cf_value){.kind = CF_OBJECT, .n = n, .items = items, .keys = keys};
+  return &in->row;
+}
+
 /* cf_next gives the next row, or NULL at the end. */
 CF_FN const cf_value *cf_next(cf_rows *in) {
   const char *wrong = NULL;
@@ -506,8 +523,7 @@ CF_FN const cf_value *cf_next(cf_rows *in) {
       if (r.p != r.end && !r.wrong) r.wrong = "bytes after a row";
       wrong = r.wrong;
     }
-    const cf_value *whole = cf_key(&in->row, CF("")); /* of an input without fields */
-    if (!wrong) return in->row.kind == CF_OBJECT && in->row.n == 1 && whole->kind != CF_NULL ? whole : &in->row;
+    if (!wrong) return cf_unfold(in);
   }
   if (wrong || ferror(in->file)) cf_failed(in->run, in->name, wrong ? wrong : "it cannot be read");
   cf_close(in);

@@ -417,6 +417,21 @@ impl Shape {
 }
 
 impl Value<'_> {
+    /// An input without fields has its object under the key "".
+    fn unfolded(self) -> Self {
+        match self {
+            Value::Object(mut members) => {
+                if let Some((_, Value::Object(_))) = members.last().filter(|(k, _)| k.is_empty()) {
+                    if let Some((_, Value::Object(own))) = members.pop() {
+                        members.extend(own);
+                    }
+                }
+                Value::Object(members)
+            }
+            v => v,
+        }
+    }
+
     fn text_self(&self) -> &str {
         match self {
             Value::Text(s) => s,
@@ -473,8 +488,7 @@ impl Rows {
             }
         };
         match row {
-            Ok(Value::Object(mut m)) if m.len() == 1 && m[0].0.is_empty() => Ok(m.pop().map(|(_, v)| v)), // of an input without fields
-            Ok(v) => Ok(Some(v)),
+            Ok(v) => Ok(Some(v.unfolded())),
             Err(Error(e)) => error(&format!("input {}: {}", self.name, e)),
         }
     }
