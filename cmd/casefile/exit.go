@@ -91,11 +91,14 @@ func printError(ctx context.Context, w io.Writer, err error) int {
 // oneLine keeps what libraries say from breaking the line or the terminal.
 // An error that is meant to have lines keeps them by beginning with a newline
 // in its tail: only control characters other than newline are taken out.
-func oneLine(s string) string {
+func oneLine(s string) string { return visible(strings.TrimSpace(s)) }
+
+// visible takes out what could move the cursor, and keeps lines and indents.
+func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
 			return r
 		}
 		return -1
-	}, strings.TrimSpace(s))
+	}, s)
 }

@@ -33,7 +33,10 @@ func moduleCommand() *cli.Command {
 		HideHelpCommand: true,
 		Action:          noSubVerb,
 		Subcommands: []*cli.Command{
+			moduleNewCommand(),
 			moduleDescribeCommand(),
+			moduleCheckCommand(),
+			moduleTestCommand(),
 			moduleSignCommand(),
 			moduleVerifyCommand(),
 			modulePushCommand(),
