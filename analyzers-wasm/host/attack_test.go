@@ -176,7 +176,7 @@ func earlyAttacks() map[string]attack {
 		"functions":        {spec{more: make([][]byte, maxFunctions+1)}.bytes(), abi.ModuleRefused, "functions"},
 		"memory":           {spec{pages: 2000}.bytes(), abi.ModuleRefused, "wants 125 MiB of memory at the start; it may have 64"},
 		"invalid-code":     {spec{analyze: []byte{0x6a}}.bytes(), abi.ModuleRefused, ""},
-		"start-loop":       {spec{more: [][]byte{plain(loop())}, start: true}.bytes(), abi.ModuleTimeout, "(describe)"},
+		"start-loop":       {spec{more: [][]byte{plain(loop())}, start: true}.bytes(), abi.ModuleFailed, "its start section, which may take 1000000000 steps"},
 		"start-recursion":  {spec{more: [][]byte{plain(call(first))}, start: true}.bytes(), abi.ModuleFailed, "stack overflow"},
 		"compile-bomb":     {spec{more: bodies(40, maxBody-100)}.bytes(), "", "(prepare)"},
 		"silent":           {spec{}.bytes(), abi.ModuleRefused, "printed nothing"},

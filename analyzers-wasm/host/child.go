@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -15,10 +16,12 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/casefile-io/casefile/analyzers-wasm/host/meter"
 	"github.com/casefile-io/casefile/analyzers-wasm/input"
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -31,6 +34,8 @@ type child struct {
 	memory  *memory
 	engine  wazero.Runtime
 	program wazero.CompiledModule
+	counter api.MutableGlobal // what is left of fuel; nil before a run
+	fuel    int64             // that the run was given
 }
 
 const maxFileList = 256 << 20 // bytes of the list of virtual files
@@ -40,26 +45,9 @@ const maxFileList = 256 << 20 // bytes of the list of virtual files
 // limits its own process, so it is of no use but as a whole process.
 func Child(stdin io.Reader, stdout io.Writer) int {
 	var buf []byte
-	kind, payload, err := readFrame(stdin, &buf)
-	if err != nil || kind != frameSetup {
-		fmt.Fprintln(os.Stderr, "this verb is for casefile itself")
-		return 2
-	}
-	c := &child{out: stdout}
-	if err := json.Unmarshal(payload, &c.s); err != nil || len(c.s.Seed) != 32 {
-		fmt.Fprintln(os.Stderr, "bad setup of the sandbox")
-		return 2
-	}
-	if err := limitSelf(c.s); err != nil {
-		fmt.Fprintln(os.Stderr, "the sandbox cannot limit itself:", err)
-		return 1
-	}
-	runtime.GOMAXPROCS(2)
-	debug.SetMemoryLimit(int64(c.s.MemoryMiB+childMiB/2) << 20)
-	c.spool = os.NewFile(c.s.Spool, "spool")
-	c.memory = newMemory(c.s.MemoryMiB)
-	if err := writeFrame(stdout, frameReady, nil); err != nil {
-		return 1
+	c, code := enter(stdin, stdout, &buf)
+	if c == nil {
+		return code
 	}
 	for {
 		kind, payload, err := readFrame(stdin, &buf)
@@ -76,81 +64,128 @@ func Child(stdin io.Reader, stdout io.Writer) int {
 	}
 }
 
+// enter reads the setup and puts the limits on this process; nil when it
+// cannot, with the exit code.
+func enter(stdin io.Reader, stdout io.Writer, buf *[]byte) (*child, int) {
+	kind, payload, err := readFrame(stdin, buf)
+	if err != nil || kind != frameSetup {
+		fmt.Fprintln(os.Stderr, "this verb is for casefile itself")
+		return nil, 2
+	}
+	c := &child{out: stdout}
+	if err := json.Unmarshal(payload, &c.s); err != nil {
+		fmt.Fprintln(os.Stderr, "bad setup of the sandbox")
+		return nil, 2
+	}
+	runtime.GOMAXPROCS(2)
+	lacks, err := guardSelf(c.s)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the sandbox cannot limit itself:", err)
+		return nil, 1
+	}
+	debug.SetMemoryLimit(int64(c.s.MemoryMiB+childMiB/2) << 20)
+	c.spool = os.NewFile(c.s.Spool, "spool")
+	c.memory = newMemory(c.s.MemoryMiB)
+	if err := writeJSON(stdout, frameReady, ready{Lacks: lacks}); err != nil {
+		return nil, 1
+	}
+	return c, 0
+}
+
 // do runs one command; a panic of the engine is the module's failure.
 func (c *child) do(cmd command) (e ending) {
+	c.counter = nil
 	defer func() {
-		if p := recover(); p == nil {
-			return
-		} else if c.memory.denied > 0 {
+		if p := recover(); p != nil && c.memory.denied > 0 {
 			e = c.ending(errMemory)
-		} else {
-			e = ending{abi.ModuleFailed, shortReason(fmt.Sprintf("the engine gave up on it: %v", p))}
+		} else if p != nil {
+			e = ending{Status: abi.ModuleFailed, Reason: shortReason(fmt.Sprintf("the engine gave up on it: %v", p))}
 		}
+		e.Fuel = c.used()
 	}()
 	ctx := context.Background()
 	if cmd.Verb == verbPrepare {
 		return c.prepare(ctx)
 	}
-	if c.program == nil || cmd.Verb != abi.VerbDescribe && cmd.Verb != abi.VerbAnalyze {
-		return ending{abi.ModuleFailed, "no such command"}
+	if c.program == nil || len(cmd.Seed) != 32 || cmd.Verb != abi.VerbDescribe && cmd.Verb != abi.VerbAnalyze {
+		return ending{Status: abi.ModuleFailed, Reason: "no such command"}
 	}
 	return c.execute(ctx, cmd)
 }
 
-// prepare takes a module from bytes to native code. Its steps are inspect and
-// compile; a rewrite of the module, for metering, belongs between them.
+// prepare takes a module from bytes to native code, and then closes the way to
+// files for good.
 func (c *child) prepare(ctx context.Context) ending {
 	wasm := make([]byte, c.s.ModuleSize)
-	// By offset: a second child shares the place in the file with the first.
 	if _, err := io.ReadFull(io.NewSectionReader(os.NewFile(c.s.Module, "module"), 0, c.s.ModuleSize), wasm); err != nil {
-		return ending{abi.ModuleFailed, "read the module: " + err.Error()}
+		return ending{Status: abi.ModuleFailed, Reason: "read the module: " + err.Error()}
 	}
-	o, err := inspect(wasm)
-	if err != nil {
-		return ending{abi.ModuleRefused, err.Error()}
-	}
-	if limit := uint64(c.s.MemoryMiB) << 20 / pageBytes; o.pages > limit {
-		return ending{abi.ModuleRefused, fmt.Sprintf("wants %d MiB of memory at the start; it may have %d", o.pages*pageBytes>>20, c.s.MemoryMiB)}
-	}
-	c.engine = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig())
-	wasi, err := wasi_snapshot_preview1.NewBuilder(c.engine).Compile(ctx)
-	if err != nil {
-		return ending{abi.ModuleFailed, "WASI: " + err.Error()}
-	}
-	for _, name := range o.imports {
-		if wasi.ExportedFunctions()[name] == nil {
-			return ending{abi.ModuleRefused, fmt.Sprintf("imports %s.%s, which does not exist", wasiModule, input.Clean(name))}
+	if !c.s.Metered {
+		if _, err := inspect(wasm); err != nil {
+			return ending{Status: abi.ModuleRefused, Reason: shortReason(input.Clean(err.Error()))}
+		}
+		var err error
+		if wasm, err = meter.Rewrite(wasm); err != nil {
+			return ending{Status: abi.ModuleRefused, Reason: shortReason(input.Clean(err.Error()))}
+		}
+		if err := os.WriteFile(filepath.Join(c.s.Scratch, meteredFile), wasm, 0o600); err != nil {
+			return ending{Status: abi.ModuleFailed, Reason: "keep the metered module: " + err.Error()}
 		}
 	}
+	if e := c.compile(ctx, wasm); e.Status != abi.ModuleOK {
+		return e
+	}
+	if err := closeFiles(); err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "the sandbox cannot limit itself: " + err.Error()}
+	}
+	debug.FreeOSMemory() // compiling leaves garbage that would count against the guest
+	return ending{Status: abi.ModuleOK}
+}
+
+// compile makes native code of the metered module, or takes it from scratch.
+func (c *child) compile(ctx context.Context, wasm []byte) ending {
+	cache, err := wazero.NewCompilationCacheWithDir(c.s.Scratch)
+	if err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "the folder of compiled code: " + err.Error()}
+	}
+	c.engine = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))
+	wasi, err := wasi_snapshot_preview1.NewBuilder(c.engine).Compile(ctx)
+	if err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "WASI: " + err.Error()}
+	}
 	if c.program, err = c.engine.CompileModule(ctx, wasm); err != nil {
-		return ending{abi.ModuleRefused, shortReason(err.Error())}
+		return ending{Status: abi.ModuleRefused, Reason: shortReason(err.Error())}
 	}
 	for _, f := range c.program.ImportedFunctions() {
 		_, name, _ := f.Import()
-		if has := wasi.ExportedFunctions()[name]; !slices.Equal(f.ParamTypes(), has.ParamTypes()) || !slices.Equal(f.ResultTypes(), has.ResultTypes()) {
-			return ending{abi.ModuleRefused, fmt.Sprintf("imports %s.%s with the wrong parameters", wasiModule, name)}
+		switch has := wasi.ExportedFunctions()[name]; {
+		case has == nil:
+			return ending{Status: abi.ModuleRefused, Reason: fmt.Sprintf("imports %s.%s, which does not exist", wasiModule, input.Clean(name))}
+		case !slices.Equal(f.ParamTypes(), has.ParamTypes()) || !slices.Equal(f.ResultTypes(), has.ResultTypes()):
+			return ending{Status: abi.ModuleRefused, Reason: fmt.Sprintf("imports %s.%s with the wrong parameters", wasiModule, name)}
 		}
 	}
-	if _, err := c.engine.InstantiateModule(ctx, wasi, wazero.NewModuleConfig()); err != nil {
-		return ending{abi.ModuleFailed, "WASI: " + err.Error()}
+	if pages := c.program.ExportedMemories()["memory"].Min(); uint64(pages)*pageBytes > uint64(c.s.MemoryMiB)<<20 {
+		return ending{Status: abi.ModuleRefused, Reason: fmt.Sprintf("wants %d MiB of memory at the start; it may have %d", uint64(pages)*pageBytes>>20, c.s.MemoryMiB)}
 	}
-	runtime.GC()
-	debug.FreeOSMemory() // compiling leaves garbage that would count against the guest
+	if _, err := c.engine.InstantiateModule(ctx, wasi, wazero.NewModuleConfig()); err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "WASI: " + err.Error()}
+	}
 	return ending{Status: abi.ModuleOK}
 }
 
 // execute runs the module once.
 func (c *child) execute(ctx context.Context, cmd command) ending {
-	files, err := c.fileSystem(cmd.Files)
+	files, err := c.fileSystem(cmd)
 	if err != nil {
-		return ending{abi.ModuleFailed, "its inputs: " + err.Error()}
+		return ending{Status: abi.ModuleFailed, Reason: "its inputs: " + err.Error()}
 	}
 	c.memory.reset(cmd.MemoryMiB)
 	name := cmd.Name
 	if name == "" {
 		name = "module"
 	}
-	clock := &clock{now: c.s.Clock}
+	clock := &clock{now: cmd.Clock}
 	config := wazero.NewModuleConfig().WithName("").WithArgs(name, cmd.Verb).
 		WithStdin(strings.NewReader("")).
 		WithStdout(frameWriter{c.out, frameStdout}).WithStderr(frameWriter{c.out, frameStderr}).
@@ -158,10 +193,37 @@ func (c *child) execute(ctx context.Context, cmd command) ending {
 		WithWalltime(clock.wall, sys.ClockResolution(time.Millisecond)).
 		WithNanotime(clock.nano, sys.ClockResolution(time.Millisecond)).
 		WithNanosleep(clock.sleep).WithOsyield(func() {}).
-		WithRandSource(rand.NewChaCha8([32]byte(c.s.Seed))).
-		WithStartFunctions("_start")
-	_, err = c.engine.InstantiateModule(experimental.WithMemoryAllocator(ctx, c.memory), c.program, config)
-	return c.ending(err)
+		WithRandSource(rand.NewChaCha8([32]byte(cmd.Seed))).
+		WithStartFunctions()
+	return c.ending(c.start(experimental.WithMemoryAllocator(ctx, c.memory), config, cmd.Fuel))
+}
+
+// start makes an instance, whose own start function has the meter's fixed
+// allowance, gives it fuel and calls _start.
+func (c *child) start(ctx context.Context, config wazero.ModuleConfig, fuel int64) error {
+	m, err := c.engine.InstantiateModule(ctx, c.program, config)
+	if err != nil && strings.HasPrefix(err.Error(), "start function[") {
+		return fmt.Errorf("its start section, which may take %d steps of fuel: %w", meter.Allowance, err)
+	} else if err != nil {
+		return err
+	}
+	defer m.Close(ctx)
+	counter, ok := m.ExportedGlobal(meter.Global).(api.MutableGlobal)
+	if !ok {
+		return errors.New("it was not metered")
+	}
+	counter.Set(uint64(fuel))
+	c.counter, c.fuel = counter, fuel
+	_, err = m.ExportedFunction("_start").Call(ctx)
+	return err
+}
+
+// used is the fuel of the run, at most all that it was given.
+func (c *child) used() int64 {
+	if c.counter == nil {
+		return 0
+	}
+	return c.fuel - max(int64(c.counter.Get()), 0)
 }
 
 // ending maps what the engine says to a status.
@@ -169,13 +231,15 @@ func (c *child) ending(err error) ending {
 	var exit *sys.ExitError
 	switch {
 	case c.memory.denied > 0:
-		return ending{abi.ModuleMemory, fmt.Sprintf("wanted %d MiB of memory; it may have %d", (c.memory.denied+1<<20-1)>>20, len(c.memory.buf)>>20)}
+		return ending{Status: abi.ModuleMemory, Reason: fmt.Sprintf("wanted %d MiB of memory; it may have %d", (c.memory.denied+1<<20-1)>>20, len(c.memory.buf)>>20)}
 	case err == nil, errors.As(err, &exit) && exit.ExitCode() == 0:
 		return ending{Status: abi.ModuleOK}
 	case exit != nil:
-		return ending{abi.ModuleFailed, fmt.Sprintf("exit code %d", exit.ExitCode())}
+		return ending{Status: abi.ModuleFailed, Reason: fmt.Sprintf("exit code %d", exit.ExitCode())}
+	case c.counter != nil && int64(c.counter.Get()) < 0:
+		return ending{Status: abi.ModuleFuel, Reason: fmt.Sprintf("used up the %d steps of fuel that it may take", c.fuel)}
 	}
-	return ending{abi.ModuleFailed, strings.TrimPrefix(shortReason(err.Error()), "module[] ")}
+	return ending{Status: abi.ModuleFailed, Reason: strings.TrimPrefix(shortReason(err.Error()), "module[] ")}
 }
 
 // shortReason is the first line of an engine's error, bounded.
@@ -185,9 +249,9 @@ func shortReason(s string) string {
 }
 
 // fileSystem lays the spool out as the guest's root; empty for describe.
-func (c *child) fileSystem(list input.Extent) (*spoolFS, error) {
+func (c *child) fileSystem(cmd command) (*spoolFS, error) {
 	var files []input.File
-	if list.Len > 0 {
+	if list := cmd.Files; list.Len > 0 {
 		if list.Len > maxFileList {
 			return nil, errors.New("too many files")
 		}
@@ -195,7 +259,7 @@ func (c *child) fileSystem(list input.Extent) (*spoolFS, error) {
 			return nil, err
 		}
 	}
-	return newSpoolFS(c.spool, files, time.Unix(0, c.s.Clock))
+	return newSpoolFS(c.spool, files, time.Unix(0, cmd.Clock))
 }
 
 // frameWriter sends what a guest prints.

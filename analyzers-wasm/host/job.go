@@ -7,146 +7,77 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/input"
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
-// job is one module on its way through [Run].
+// job is one run of one module: over everything, or over one node.
 type job struct {
-	m       Module
-	o       Options
-	run     abi.ModuleRun
-	log     capture
-	millis  time.Duration
-	files   *files   // module and spool; nil until describe
-	child   *session // nil when there is none
+	u       *unit
+	o       Options // with the evidence
+	w       *worker // nil until it has a child
+	spool   *spool  // nil when the worker has it, or none is needed any more
 	inputs  *input.Projection
 	spooled input.Extent
+	log     *capture
+	spent   time.Duration
+	fuel    int64
+	lacks   []string
+
+	end      ending // no status as long as all is well
+	out      printed
+	findings []abi.ResolvedFinding
 }
 
-func newJob(m Module, o Options) *job {
-	j := &job{m: m, o: o, log: capture{keep: maxLog, limit: maxLogTotal}}
-	name := input.Clean(m.Name)
-	if len(name) > maxNameBytes {
-		name = name[:maxNameBytes]
-	}
-	j.run.Result = abi.ModuleResult{Name: strings.ToValidUTF8(name, ""), Digest: digest(m.Wasm), Signer: m.Signer}
-	if m.MemoryMiB > 0 {
-		j.o.MemoryMiB = min(j.o.MemoryMiB, m.MemoryMiB)
-	}
-	switch {
-	case m.Refuse != "":
-		j.end(abi.ModuleRefused, m.Refuse)
-	case len(m.Wasm) > MaxModule:
-		j.end(abi.ModuleRefused, fmt.Sprintf("the module has %d bytes, more than %d", len(m.Wasm), MaxModule))
-	}
+func newLog() *capture { return &capture{keep: maxLog, limit: maxLogTotal} }
+
+// job takes the unit's idle child, if there is one.
+func (u *unit) job(o Options) *job {
+	j := &job{u: u, o: o, w: u.idle, log: newLog()}
+	u.idle = nil
 	return j
 }
 
-func (j *job) ended() bool { return j.run.Result.Status != "" }
+func (j *job) ended() bool { return j.end.Status != "" }
 
-// end fixes the status and lets the child go.
-func (j *job) end(status, reason string) {
+func (j *job) fail(status, reason string) {
 	if !j.ended() {
-		j.run.Result.Status = status
-		j.run.Result.Reason = input.Clean(strings.ToValidUTF8(reason, "\uFFFD"))
+		j.end = ending{Status: status, Reason: cleanReason(reason)}
 	}
-	j.stop()
-}
-
-// disown refuses a module whose rules are another's, so that each rule has
-// one result.
-func (j *job) disown(reason string) {
-	j.run.Declaration.Rules = nil
-	j.end(abi.ModuleRefused, reason)
-}
-
-// stop ends the child, if there is one.
-func (j *job) stop() {
-	if j.child != nil {
-		j.child.close()
-		j.child = nil
-	}
+	j.close()
 }
 
 func (j *job) close() {
-	j.stop()
-	if j.files != nil {
-		j.files.close()
-		j.files = nil
+	j.w.close()
+	if j.spool != nil {
+		j.spool.close()
 	}
+	j.w, j.spool = nil, nil
 }
 
-// start brings up a child that has the module compiled.
-func (j *job) start(ctx context.Context) bool {
-	if j.files == nil {
-		f, err := newFiles(j.o.TempDir, j.m.Wasm)
-		if err != nil {
-			j.end(abi.ModuleUnavailable, err.Error())
-			return false
-		}
-		j.files = f
+// target is where the inputs go.
+func (j *job) target() (*spool, error) {
+	if j.w != nil {
+		return j.w.spool, nil
 	}
-	child, err := startSession(ctx, j.o, j.files, j.setup())
+	var err error
+	if j.spool == nil {
+		j.spool, err = newSpool(j.o.TempDir)
+	}
+	return j.spool, err
+}
+
+// seal adds the configuration and the list of files to the spool.
+func (j *job) seal() error {
+	config, err := json.Marshal(abi.Config{ABI: abi.VersionMax, CaptureTime: j.o.CaptureTime.UTC().Format(time.RFC3339), Settings: j.o.Settings})
 	if err != nil {
-		j.end(abi.ModuleUnavailable, err.Error())
-		return false
+		return err
 	}
-	j.child = child
-	return j.phase(ctx, command{Verb: verbPrepare}, j.o.DescribeTimeout, &capture{})
-}
-
-func (j *job) setup() setup {
-	return setup{
-		ModuleSize: int64(len(j.m.Wasm)),
-		MemoryMiB:  j.o.MemoryMiB,
-		Clock:      j.o.CaptureTime.UnixNano(),
-		Seed:       seed(j.o.BundleID, j.run.Result.Digest),
-		CPUSeconds: cpuSeconds(j.o),
-	}
-}
-
-// cpuSeconds is well above what the wall clock allows; it bounds a child that
-// has outlived its parent.
-func cpuSeconds(o Options) uint64 {
-	return 2*uint64((2*o.DescribeTimeout+o.AnalyzeTimeout)/time.Second) + 10
-}
-
-// phase runs one command of the child and says whether it went well.
-func (j *job) phase(ctx context.Context, c command, timeout time.Duration, out *capture) bool {
-	start := time.Now()
-	end := j.child.phase(ctx, c, timeout, out, &j.log)
-	j.millis += time.Since(start)
-	if end.Status != abi.ModuleOK {
-		j.end(end.Status, end.Reason)
-	}
-	return end.Status == abi.ModuleOK
-}
-
-func (j *job) describe(ctx context.Context) {
-	if !j.start(ctx) {
-		return
-	}
-	out := &capture{keep: maxDescribe, limit: maxDescribe}
-	if !j.phase(ctx, command{Verb: abi.VerbDescribe, MemoryMiB: j.o.MemoryMiB}, j.o.DescribeTimeout, out) {
-		return
-	}
-	d, err := parseDeclaration(out.kept)
-	if err != nil {
-		j.end(abi.ModuleRefused, "describe: "+err.Error())
-		return
-	}
-	if j.m.Admit != nil {
-		if err := j.m.Admit(d); err != nil {
-			j.end(abi.ModuleRefused, err.Error())
-			return
-		}
-	}
-	j.run.Declaration = d
-	j.run.Result.Name, j.run.Result.Version = d.Name, d.Version
+	j.inputs.Add("config.json", append(config, '\n'))
+	j.spooled, err = j.inputs.Seal()
+	return err
 }
 
 func parseDeclaration(text []byte) (abi.Declaration, error) {
@@ -167,60 +98,74 @@ func parseDeclaration(text []byte) (abi.Declaration, error) {
 	return d, nil
 }
 
+// analyze runs the module over its inputs and reads what it printed.
 func (j *job) analyze(ctx context.Context) {
-	if j.child == nil && !j.start(ctx) {
-		return
+	begun := time.Now()
+	defer func() { j.spent = time.Since(begun) }()
+	if j.w == nil {
+		s := j.spool
+		j.spool = nil // the worker's
+		w, e := j.u.start(ctx, s, j.log)
+		if e.Status != abi.ModuleOK {
+			j.fail(e.Status, e.Reason)
+			return
+		}
+		w.clean()
+		j.w = w
 	}
-	memory := j.o.MemoryMiB
-	if asked := j.run.Declaration.Limits.MemoryMiB; asked > 0 {
-		memory = min(memory, asked)
-	}
+	j.lacks = j.w.lacks
+	c := j.command()
 	out := &capture{keep: maxStdout, limit: maxStdout}
-	whole := j.phase(ctx, command{Verb: abi.VerbAnalyze, Name: j.run.Declaration.Name, MemoryMiB: memory, Files: j.spooled}, j.o.AnalyzeTimeout, out)
-	j.stop()
-	j.read(ctx, out.kept, whole)
+	e := j.w.phase(ctx, c, j.o.AnalyzeTimeout, out, j.log)
+	j.w.session.close()
+	j.fuel = min(max(e.Fuel, 0), c.Fuel)
+	switch {
+	case e.Status == abi.ModuleFuel && c.Fuel == j.o.Fuel:
+		e.Reason += "; if it is meant to, give it more with --fuel"
+	case e.Status == abi.ModuleFuel:
+		e.Reason += ", by its own declaration (limits.fuel)"
+	}
+	if e.Status != abi.ModuleOK {
+		j.end = ending{Status: e.Status, Reason: cleanReason(e.Reason)}
+	}
+	j.read(ctx, out.kept)
 	j.close()
+}
+
+// command is analyze, with what the module declared to need of the bounds.
+func (j *job) command() command {
+	d := j.u.decl
+	c := command{Verb: abi.VerbAnalyze, Name: d.Name, MemoryMiB: j.u.o.MemoryMiB, Fuel: j.o.Fuel, Files: j.spooled,
+		Clock: j.o.CaptureTime.UnixNano(), Seed: seed(j.o.BundleID, j.u.result.Digest)}
+	if d.Limits.MemoryMiB > 0 {
+		c.MemoryMiB = min(c.MemoryMiB, d.Limits.MemoryMiB)
+	}
+	if d.Limits.Fuel > 0 {
+		c.Fuel = min(c.Fuel, d.Limits.Fuel)
+	}
+	return c
 }
 
 // read checks what analyze printed. Of a module that was cut off the last,
 // unfinished line does not count.
-func (j *job) read(ctx context.Context, text []byte, whole bool) {
-	if !whole {
+func (j *job) read(ctx context.Context, text []byte) {
+	if j.ended() {
 		text = text[:bytes.LastIndexByte(text, '\n')+1]
 	}
-	out, err := parseOutput(j.run.Declaration, text)
+	out, err := parseOutput(j.u.decl, text)
 	cited := citations{ctx: ctx, bundle: j.o.Bundle, inputs: j.inputs}
 	found, cerr := cited.resolve(out.findings)
-	j.run.Findings = found
+	j.findings = found
 	if cerr != nil && (err == nil || cerr.line < err.line) {
 		err = cerr
 	}
-	if err != nil {
-		j.end(abi.ModuleFailed, fmt.Sprintf("line %d of its output: %s; what came before it is kept", err.line, err.why))
+	j.out = out
+	if err != nil && !j.ended() {
+		j.end = ending{Status: abi.ModuleFailed, Reason: cleanReason(fmt.Sprintf("line %d of its output: %s; what came before it is kept", err.line, err.why))}
 	}
 	if !j.ended() {
-		j.end(abi.ModuleOK, "")
+		j.end.Status = abi.ModuleOK
 	}
-	j.run.Outcomes = outcomes(j.run.Declaration, found, out.outcomes, j.run.Result)
-}
-
-// finish returns the run. A module that was refused has no rules to speak of.
-func (j *job) finish() abi.ModuleRun {
-	if j.run.Outcomes == nil {
-		j.run.Outcomes = outcomes(j.run.Declaration, nil, nil, j.run.Result)
-	}
-	j.run.Result = j.result()
-	return j.run
-}
-
-func (j *job) result() abi.ModuleResult {
-	r := j.run.Result
-	if r.Status == "" {
-		r.Status = abi.ModuleOK
-	}
-	r.Log = input.Clean(strings.ToValidUTF8(string(j.log.kept), "\uFFFD"))
-	r.Millis = j.millis.Milliseconds()
-	return r
 }
 
 // capture keeps the first bytes of a stream and counts them all.

@@ -14,29 +14,32 @@ import (
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
-// session starts a child of its own, with changed limits.
+// testSession starts a child of its own, with changed limits.
 func testSession(t *testing.T, wasm []byte, change func(*setup)) *session {
 	t.Helper()
-	o := testOptions(t).withDefaults()
-	j := newJob(Module{Name: "m", Wasm: wasm}, o)
-	f, err := newFiles(o.TempDir, wasm)
+	set := Load(context.Background(), nil, testOptions(t))
+	t.Cleanup(set.Close)
+	u := set.unit(Module{Name: "m", Wasm: wasm})
+	sp, err := newSpool(u.o.TempDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.close)
-	s := j.setup()
+	w := &worker{spool: sp}
+	t.Cleanup(w.close)
+	if err := u.fill(w); err != nil {
+		t.Fatal(err)
+	}
+	s := setup{ModuleSize: int64(len(wasm)), Scratch: w.scratch, MemoryMiB: u.o.MemoryMiB, CPUSeconds: cpuSeconds(u.o)}
 	change(&s)
-	c, err := startSession(context.Background(), o, f, s)
-	if err != nil {
+	if w.session, err = startSession(context.Background(), u.o, w.module, sp.view, s); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.close)
-	return c
+	return w.session
 }
 
 func (c *session) run(verb string, timeout time.Duration) ending {
 	out := &capture{keep: maxStdout, limit: maxStdout}
-	return c.phase(context.Background(), command{Verb: verb, MemoryMiB: 64}, timeout, out, out)
+	return c.phase(context.Background(), command{Verb: verb, MemoryMiB: 64, Fuel: 1 << 50, Seed: make([]byte, 32)}, timeout, out, out)
 }
 
 // TestKernelLimits: with the parent's own watching out of the way, the limits

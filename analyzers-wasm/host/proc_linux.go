@@ -1,7 +1,6 @@
 package host
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -60,36 +59,4 @@ func peakMemory(s *os.ProcessState) int64 {
 		return r.Maxrss << 10
 	}
 	return 0
-}
-
-// limitSelf is called by the child before it reads anything of a module.
-func limitSelf(s setup) error {
-	data := uint64(s.MemoryMiB+childMiB+dataSlackMiB) << 20
-	for _, l := range []struct {
-		name  string
-		which int
-		value uint64
-	}{
-		{"RLIMIT_DATA", unix.RLIMIT_DATA, data},
-		{"RLIMIT_CPU", unix.RLIMIT_CPU, s.CPUSeconds},
-		{"RLIMIT_CORE", unix.RLIMIT_CORE, 0},
-		{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE, 0},
-		{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE, 32},
-	} {
-		var old unix.Rlimit
-		if err := unix.Getrlimit(l.which, &old); err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
-		}
-		value := min(l.value, old.Max)
-		if err := unix.Setrlimit(l.which, &unix.Rlimit{Cur: value, Max: value}); err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
-		}
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no new privileges: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("not dumpable: %w", err)
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ import (
 const (
 	frameSetup   = 'S' // parent: setup
 	frameCommand = 'C' // parent: command
-	frameReady   = 'R' // child: limits are in force
+	frameReady   = 'R' // child: limits are in force; ready
 	frameStdout  = 'O' // child: bytes that the module printed
 	frameStderr  = 'L'
 	frameDone    = 'D' // child: ending of the command
@@ -32,11 +32,16 @@ const verbPrepare = "prepare"
 type setup struct {
 	Module     uintptr `json:"module"`
 	ModuleSize int64   `json:"moduleSize"`
+	Metered    bool    `json:"metered"` // the module is what an earlier child made of it
 	Spool      uintptr `json:"spool"`
+	Scratch    string  `json:"scratch"` // folder of compiled code, the child's alone
 	MemoryMiB  int     `json:"memoryMiB"`
-	Clock      int64   `json:"clock"` // nanoseconds since 1970
-	Seed       []byte  `json:"seed"`
 	CPUSeconds uint64  `json:"cpuSeconds"`
+}
+
+// ready is the child's answer: the bounds that are not in force.
+type ready struct {
+	Lacks []string `json:"lacks,omitempty"`
 }
 
 // command is a phase for the child to run.
@@ -44,6 +49,9 @@ type command struct {
 	Verb      string       `json:"verb"`
 	Name      string       `json:"name,omitempty"` // argv[0]
 	MemoryMiB int          `json:"memoryMiB,omitempty"`
+	Fuel      int64        `json:"fuel,omitempty"`
+	Clock     int64        `json:"clock,omitempty"` // nanoseconds since 1970
+	Seed      []byte       `json:"seed,omitempty"`
 	Files     input.Extent `json:"files,omitzero"` // where the list of virtual files lies in the spool
 }
 
@@ -51,6 +59,7 @@ type command struct {
 type ending struct {
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
+	Fuel   int64  `json:"fuel,omitempty"` // used
 }
 
 func writeFrame(w io.Writer, kind byte, payload []byte) error {

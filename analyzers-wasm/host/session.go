@@ -32,6 +32,7 @@ type session struct {
 	memory int64 // resident bytes at which the watch kills it
 	due    int64 // resident bytes that it may have; a crash beyond them is put down to memory
 	cpu    time.Duration
+	lacks  []string // bounds that the kernel does not offer
 	buf    []byte
 	exited chan struct{}
 
@@ -59,7 +60,7 @@ func (l *lockedCapture) String() string {
 }
 
 // startSession starts a child and waits until it has limited itself.
-func startSession(ctx context.Context, o Options, f *files, s setup) (*session, error) {
+func startSession(ctx context.Context, o Options, module, view *os.File, s setup) (*session, error) {
 	if len(o.Exec) == 0 {
 		return nil, errors.New("no command line for the sandbox was given")
 	}
@@ -81,7 +82,7 @@ func startSession(ctx context.Context, o Options, f *files, s setup) (*session, 
 	c.cmd.Dir = os.TempDir()
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, &c.stderr
 	c.cmd.WaitDelay = waitDelay
-	if s.Module, s.Spool, err = inherit(c.cmd, f.module, f.view); err == nil {
+	if s.Module, s.Spool, err = inherit(c.cmd, module, view); err == nil {
 		err = c.spawn()
 	}
 	childIn.Close()
@@ -121,8 +122,10 @@ func (c *session) handshake(ctx context.Context, s setup) error {
 	if err := writeJSON(c.in, frameSetup, s); err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
-	kind, _, err := readFrame(c.out, &c.buf)
-	if err == nil && kind == frameReady {
+	kind, payload, err := readFrame(c.out, &c.buf)
+	var r ready
+	if err == nil && kind == frameReady && json.Unmarshal(payload, &r) == nil {
+		c.lacks = r.Lacks
 		return nil
 	}
 	c.kill(abi.ModuleUnavailable, "it did not start")
@@ -173,13 +176,13 @@ func (c *session) phase(ctx context.Context, cmd command, timeout time.Duration,
 func doneEnding(payload []byte) ending {
 	var e ending
 	if err := json.Unmarshal(payload, &e); err != nil {
-		return ending{abi.ModuleFailed, "its sandbox ended without a word"}
+		return ending{Status: abi.ModuleFailed, Reason: "its sandbox ended without a word"}
 	}
 	switch e.Status {
-	case abi.ModuleOK, abi.ModuleFailed, abi.ModuleMemory, abi.ModuleRefused:
+	case abi.ModuleOK, abi.ModuleFailed, abi.ModuleMemory, abi.ModuleFuel, abi.ModuleRefused:
 		return e
 	}
-	return ending{abi.ModuleFailed, e.Reason}
+	return ending{Status: abi.ModuleFailed, Reason: e.Reason}
 }
 
 // guard ends the child when time is up, ctx ends or its memory is too large,
@@ -225,7 +228,7 @@ func (c *session) kill(status, reason string) {
 	c.mu.Lock()
 	first := c.cause == nil
 	if first {
-		c.cause = &ending{status, reason}
+		c.cause = &ending{Status: status, Reason: reason}
 	}
 	c.mu.Unlock()
 	if first {
@@ -259,17 +262,17 @@ func (c *session) died() ending {
 	words := c.stderr.String()
 	switch {
 	case strings.Contains(words, "out of memory") || strings.Contains(words, "cannot allocate memory"):
-		return ending{abi.ModuleMemory, "its sandbox ran out of memory"}
+		return ending{Status: abi.ModuleMemory, Reason: "its sandbox ran out of memory"}
 	case cpuExhausted(c.cmd.ProcessState, c.cpu):
-		return ending{abi.ModuleTimeout, "used up its CPU time"}
+		return ending{Status: abi.ModuleTimeout, Reason: "used up its CPU time"}
 	// Go's runtime does not always get to its last words when the kernel
 	// refuses it memory: sometimes it is a plain SIGSEGV.
 	case words != "" && peakMemory(c.cmd.ProcessState) > c.due:
-		return ending{abi.ModuleMemory, fmt.Sprintf("its sandbox ran out of memory, and crashed over it: %s", firstLine(words))}
+		return ending{Status: abi.ModuleMemory, Reason: fmt.Sprintf("its sandbox ran out of memory, and crashed over it: %s", firstLine(words))}
 	case words != "":
-		return ending{abi.ModuleFailed, "its sandbox crashed: " + firstLine(words)}
+		return ending{Status: abi.ModuleFailed, Reason: "its sandbox crashed: " + firstLine(words)}
 	}
-	return ending{abi.ModuleFailed, "its sandbox ended: " + c.cmd.ProcessState.String()}
+	return ending{Status: abi.ModuleFailed, Reason: "its sandbox ended: " + c.cmd.ProcessState.String()}
 }
 
 // close ends the child and frees what it holds.

@@ -96,4 +96,6 @@ type ModuleResult struct {
 	Log     string `json:"log,omitempty"` // what it printed on stderr, capped
 	Fuel    int64  `json:"fuel,omitempty"`
 	Millis  int64  `json:"millis"`
+
+	Unguarded []string `json:"unguarded,omitempty"` // bounds that this system does not offer its sandbox
 }
