@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == parentVerb {
 		parent(os.Args[2:])
 	}
+	if len(os.Args) > 1 && os.Args[1] == probeVerb {
+		os.Exit(probe(os.Stdin, os.Stdout))
+	}
 	os.Exit(m.Run())
 }
 

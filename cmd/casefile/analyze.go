@@ -29,6 +29,8 @@ declares, with a bound on memory, time and output.
 A module may be signed (FILE.wasm.sigstore.json beside it). With a module policy, only what
 it lets in is run; see casefile module --help.
 
+` + sandboxHelp + `
+
 A rule is found, clear, or unknown: it lacked an input, and the report says which
 and how to get it.`
 
@@ -46,10 +48,7 @@ func analyzeCommand() *cli.Command {
 			&cli.StringFlag{Name: "o", Aliases: []string{"output"}, Usage: "write the report to `FILE`"},
 			langFlag(),
 			&cli.StringFlag{Name: "fail-on", Usage: "exit 3 if a finding has this `SEVERITY` or worse: critical, high, medium, low, info"},
-			&cli.IntFlag{Name: "memory", Value: 512, Usage: "`MIB` of memory for one module"},
-			&cli.DurationFlag{Name: "module-timeout", Value: time.Minute, Usage: "stop a module after `DURATION`"},
-			&cli.IntFlag{Name: "jobs", Value: 2, Usage: "run `N` modules at a time"},
-		}, append(moduleFlags(), readFlags()...)...),
+		}, append(append(sandboxFlags(), moduleFlags()...), readFlags()...)...),
 		Action: analyze,
 	}
 }
@@ -62,6 +61,7 @@ func analyze(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer a.set.Close()
 	out := io.Writer(os.Stdout)
 	if name := c.String("o"); name != "" && name != "-" {
 		f, err := os.Create(name)
@@ -79,6 +79,7 @@ type analysis struct {
 	modules []host.Module
 	outside []*signedModule
 	options host.Options
+	set     *host.Set // of the modules, once loaded
 	only    []string
 	format  string
 	lang    string
@@ -100,18 +101,19 @@ func newAnalysis(c *cli.Context) (*analysis, error) {
 			return nil, usagef("--fail-on is critical, high, medium, low or info, not %q", s)
 		}
 	}
-	if c.Int("memory") < 16 || c.Int("memory") > 4096 || c.Int("jobs") < 1 || c.Int("jobs") > 64 || c.Duration("module-timeout") <= 0 {
-		return nil, usagef("--memory is 16 to 4096 MiB, --jobs 1 to 64, --module-timeout longer than nothing")
-	}
 	if a.modules, a.outside, err = modulesOf(c); err != nil {
 		return nil, err
 	}
-	if a.options, err = sandboxOptions(); err != nil {
+	if a.options, err = sandboxOptionsOf(c); err != nil {
 		return nil, err
 	}
-	a.options.MemoryMiB, a.options.Jobs, a.options.AnalyzeTimeout = c.Int("memory"), c.Int("jobs"), c.Duration("module-timeout")
+	a.load(c.Context)
 	return a, nil
 }
+
+// load starts to make the modules ready, beside whatever comes before the
+// analysis.
+func (a *analysis) load(ctx context.Context) { a.set = host.Load(ctx, a.modules, a.options) }
 
 // files analyses every bundle; a bad one does not stop the rest.
 func (a *analysis) files(c *cli.Context, out io.Writer) error {
@@ -152,7 +154,7 @@ func (a *analysis) bundle(ctx context.Context, b *opened) (abi.Report, error) {
 	m := b.Manifest()
 	o := a.options
 	o.Bundle, o.CaptureTime, o.BundleID = b, m.Created, m.ID
-	runs := host.Run(ctx, a.modules, o)
+	runs := a.set.Run(ctx, o)
 	if err := ctx.Err(); err != nil {
 		return abi.Report{}, fmt.Errorf("analysis stopped: %w", err)
 	}

@@ -68,6 +68,10 @@ func demo(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	a := &analysis{modules: []host.Module{{Name: "builtin", Wasm: module}}, options: options, format: "text", lang: lang, failOn: -1,
+		color: isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == ""}
+	a.load(c.Context)
+	defer a.set.Close()
 	status := newStatusLine(os.Stderr, isTerminal(os.Stderr))
 	defer status.done()
 	private, public, err := bundle.GenerateKey(nil)
@@ -90,8 +94,6 @@ func demo(c *cli.Context) error {
 	if err := os.WriteFile(key, public, 0o644); err != nil {
 		return err
 	}
-	a := &analysis{modules: []host.Module{{Name: "builtin", Wasm: module}}, options: options, format: "text", lang: lang, failOn: -1,
-		color: isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == ""}
 	return a.show(c.Context, j, key)
 }
 
