@@ -57,7 +57,6 @@ func layers() []layer {
 		{"bundle/redact/pseudonym", nil, nil},
 		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input", "analyzers-wasm/host/meter"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/host/meter", nil, nil},
-		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/conform", []string{"analyzers-wasm/host", "analyzers-wasm/input", "sdk/abi"}, nil},
 		{"analyzers-wasm/input", []string{"sdk/abi", "analyzers-wasm/input/flow"}, nil},
 		{"analyzers-wasm/input/flow", []string{"sdk/abi"}, nil},
