@@ -19,6 +19,9 @@ func newGroup(outs []*output) *group {
 	union := &fields{}
 	for _, o := range outs {
 		union.merge(o.want)
+		if o.where != nil {
+			union.merge(o.where.reads)
+		}
 	}
 	g := &group{outs: outs, shape: newShape(union)}
 	for _, o := range outs {
@@ -56,8 +59,12 @@ type spot struct {
 
 // take says which rows of a block an input gets.
 type take struct {
-	skip []bool // nil for none
 	none bool
+	skip []bool // nil for none
+
+	cost   uint64 // of where
+	failed int    // rows for which where failed
+	reason string // of the first
 }
 
 // Bounds of a block; one row may be larger.
@@ -102,8 +109,42 @@ func (b *block) document(r *blockRow) document {
 	return document{text: b.text[r.start:r.end], vals: b.vals, root: r.root}
 }
 
+// sift asks every where for the rows that its input takes.
+func (b *block) sift() {
+	for i, o := range b.g.outs {
+		t := &b.takes[i]
+		if o.where == nil || t.none {
+			continue
+		}
+		t.skip = append(t.skip[:0], make([]bool, len(b.rows))...)
+		for j := range b.rows {
+			d := b.document(&b.rows[j])
+			pass, cost, err := o.where.test(&d, b.g.shape, b.origin)
+			t.skip[j] = !pass
+			t.cost += cost
+			if err != nil {
+				if t.failed++; t.failed == 1 {
+					t.reason = fmt.Sprintf("%s: %v", b.rows[j].spot.in(b.path), err)
+				}
+			}
+		}
+	}
+}
+
+// in names the spot.
+func (s spot) in(path string) string {
+	switch {
+	case s.packet > 0:
+		return fmt.Sprintf("%s packet %d", path, s.packet)
+	case s.line > 0:
+		return fmt.Sprintf("%s line %d", path, s.line)
+	}
+	return path
+}
+
 // deliver hands the rows to every input of the group.
 func (b *block) deliver() {
+	b.sift()
 	for i, o := range b.g.outs {
 		b.deliverTo(i, o)
 	}
@@ -111,7 +152,17 @@ func (b *block) deliver() {
 
 func (b *block) deliverTo(i int, o *output) {
 	t := &b.takes[i]
-	if t.none {
+	if t.none || o.full {
+		return
+	}
+	if t.failed > 0 {
+		if o.failed == 0 {
+			o.reason = t.reason
+		}
+		o.failed += t.failed
+	}
+	if o.cost += t.cost; o.cost > o.p.lim.Steps {
+		o.fill(b.path, fmt.Sprintf("where took more than %d steps; the rest was left out", o.p.lim.Steps))
 		return
 	}
 	for j := range b.rows {

@@ -49,6 +49,8 @@ type Limits struct {
 	ModuleBytes int64 // bytes of all inputs of a module; 1 GiB
 	Files       int   // files of one input; 100,000
 	Listed      int   // files of the bundle; 1 million
+
+	Steps uint64 // of the where, or the match, of one input; 1,000 million
 }
 
 func (l Limits) withDefaults() Limits {
@@ -61,6 +63,9 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Rows, 5_000_000)
 	def(&l.Files, 100_000)
 	def(&l.Listed, 1_000_000)
+	if l.Steps == 0 {
+		l.Steps = 1_000_000_000
+	}
 	if l.InputBytes <= 0 {
 		l.InputBytes = 512 << 20
 	}

@@ -245,6 +245,9 @@ func (g Glob) fixed() string {
 
 // root names what an input lacks when nothing of it is there.
 func (o *output) root() string {
+	if o.in.FactRows != "" {
+		return o.in.FactRows
+	}
 	if o.in.Resource != "" {
 		return o.globs[0].folder()
 	}

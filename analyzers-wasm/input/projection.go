@@ -107,9 +107,13 @@ type output struct {
 	want   *fields
 	enc    *encoder
 	globs  []Glob // which files it reads, or would read
+	where  *where // nil for all rows
 	index  abi.Index
-	bytes  int64 // of rows or raw files
-	full   bool  // over a cap: takes nothing more
+	failed int    // rows for which where failed
+	reason string // of the first
+	cost   uint64 // of where so far
+	bytes  int64  // of rows or raw files
+	full   bool   // over a cap: takes nothing more
 }
 
 // newOutput takes in an input that was validated.
@@ -122,6 +126,11 @@ func (p *Projection) newOutput(in abi.Input, globs []Glob) (*output, error) {
 	var err error
 	if o.want, err = parseFields(in.Fields); err != nil {
 		return nil, err
+	}
+	if in.Where != "" {
+		if o.where, err = compileWhere(in.Where); err != nil {
+			return nil, err
+		}
 	}
 	if in.Form != abi.FormRows {
 		o.ndjson = &stream{w: p.w, file: File{Path: inFolder + in.Name + ndjsonSuffix}}
@@ -233,6 +242,9 @@ func (o *output) put(pick *picker, d *document, path string, org origin, at spot
 // finish writes what is left and the indexes.
 func (p *Projection) finish(r *run) {
 	for _, o := range p.outputs {
+		if o.failed > 0 {
+			o.lacks(o.root(), fmt.Sprintf("where failed for %d rows, which were left out; the first: %s", o.failed, o.reason))
+		}
 		o.judge(r)
 		for _, s := range []*stream{o.ndjson, o.binary} {
 			if s != nil {
