@@ -81,7 +81,9 @@ func (r *run) taken(path string) flow.Capture {
 	}
 	if node, where, ok := strings.Cut(strings.TrimSuffix(segs[len(segs)-1], ".pcapng"), "__"); ok {
 		c.Node = node
-		c.Netns, _ = strconv.ParseUint(where, 10, 64)
+		if c.Netns, _ = strconv.ParseUint(where, 10, 64); c.Netns == 0 && where != "host" {
+			c.Device = where
+		}
 	}
 	var sum struct {
 		Started time.Time  `json:"started"`

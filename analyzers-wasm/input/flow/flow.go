@@ -45,7 +45,7 @@ type Limits struct {
 	Active  int // flows of one file that are followed at a time; 65,536
 	Rows    int // flows of all files; 200,000
 	Queries int // of DNS, of all files; 200,000
-	Prints  int // packets of all files that are compared between places; 4 million
+	Prints  int // packets of all files that are compared between places; 3 million
 }
 
 func (l Limits) withDefaults() Limits {
@@ -57,7 +57,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Active, 65536)
 	def(&l.Rows, 200_000)
 	def(&l.Queries, 200_000)
-	def(&l.Prints, 4_000_000)
+	def(&l.Prints, 3_000_000)
 	return l
 }
 
@@ -68,6 +68,7 @@ type Capture struct {
 	Name    string // of the capture: the folder of the file
 	Node    string
 	Netns   uint64
+	Device  string // for files that do not name devices
 	Started int64
 	Ended   int64
 	Dropped int64 // by the kernel
@@ -146,7 +147,7 @@ func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 	if err != nil {
 		f.missing = append(f.missing, "could not be read to its end: "+err.Error())
 	}
-	t.finish()
+	t.finish(err == nil)
 	return nil
 }
 

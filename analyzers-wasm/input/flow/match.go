@@ -1,10 +1,234 @@
 package flow
 
-import "github.com/casefile-io/casefile/sdk/abi"
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
 
-// prints are what is kept of packets to find them again at other places.
-type prints struct{}
+// footprint is what is kept of a packet to find it again at other places. What
+// a router or a NAT changes is not in it: addresses, ports, checksums, TTL.
+type footprint struct {
+	hash   uint64
+	nanos  int64
+	flow   uint32
+	number uint32
+	seq    uint32
+	length uint32 // of payload; 0 where ranges say nothing
+	tsval  uint32
+	ttl    uint8
+	from   uint8
+	pure   bool // of TCP without payload: no device cuts or joins those
+}
 
-func (*prints) add(*flow, uint8, *headers, *packet) {}
+// prints are the footprints of all files, in their order.
+type prints struct {
+	chunks [][]footprint
+	n      int
+	over   int
+}
 
-func (s *Scanner) compare() map[*flow]*abi.Vanished { return nil }
+const (
+	printChunk = 4096
+	anchors    = 16 // footprints by which the flows of one connection find each other
+	maxShared  = 64 // flows with the same footprint: more say nothing
+	maxSights  = 64 // places of one connection
+)
+
+func (s *Scanner) print(f *flow, from uint8, h *headers, p *packet) {
+	hash := uint64(h.proto)
+	fp := footprint{nanos: p.nanos, flow: f.index, number: uint32(p.number), ttl: h.ttl, from: from}
+	switch {
+	case h.proto == protoTCP && h.whole:
+		fp.pure = h.length == 0
+		fp.seq, fp.length, fp.tsval = h.seq, uint32(h.length), h.tsval
+		hash = mix(hash^(uint64(h.seq)<<32|uint64(h.ack)), uint64(h.window)<<48|uint64(h.tcpFlags)<<40|uint64(h.length))
+		hash = mix(hash, uint64(h.tsval)<<32^uint64(h.tsecr)^uint64(h.id)<<20)
+	case h.proto == protoUDP && h.whole:
+		hash = mix(hash^uint64(h.length)<<32^uint64(h.id), first16(h.payload))
+	case h.proto == protoICMP && len(h.transport) >= 8 && (h.transport[0] == 8 || h.transport[0] == 0),
+		h.proto == protoICMPv6 && len(h.transport) >= 8 && h.transport[0]>>1 == 64: // echo
+		hash = mix(hash^uint64(h.length)<<32^uint64(h.id), uint64(h.transport[0])<<32|uint64(be32(h.transport[4:])))
+	default:
+		return
+	}
+	if fp.hash = hash; s.prints.n == s.lim.Prints {
+		s.prints.over++
+		return
+	}
+	if s.prints.n%printChunk == 0 {
+		s.prints.chunks = append(s.prints.chunks, make([]footprint, 0, printChunk))
+	}
+	last := &s.prints.chunks[len(s.prints.chunks)-1]
+	*last = append(*last, fp)
+	s.prints.n++
+}
+
+func first16(b []byte) uint64 {
+	var buf [16]byte
+	copy(buf[:], b)
+	return mix(binary.LittleEndian.Uint64(buf[:]), binary.LittleEndian.Uint64(buf[8:]))
+}
+
+func (p *prints) at(i uint32) *footprint { return &p.chunks[i/printChunk][i%printChunk] }
+
+// byFlow lists the footprints of every flow, in the order of packets.
+func (p *prints) byFlow(flows int) [][]uint32 {
+	ends := make([]uint32, flows+1)
+	for _, c := range p.chunks {
+		for i := range c {
+			ends[c[i].flow+1]++
+		}
+	}
+	for i := 1; i <= flows; i++ {
+		ends[i] += ends[i-1]
+	}
+	order := make([]uint32, p.n)
+	next := slices.Clone(ends[:flows])
+	for i := range uint32(p.n) {
+		f := p.at(i).flow
+		order[next[f]] = i
+		next[f]++
+	}
+	lists := make([][]uint32, flows)
+	for f := range lists {
+		lists[f] = order[ends[f]:ends[f+1]]
+	}
+	return lists
+}
+
+// anchor is a footprint that stands for a flow.
+type anchor struct {
+	hash uint64
+	flow uint32
+	from uint8
+}
+
+// anchorsOf picks those with the lowest hashes, so that every place picks the
+// same; such that devices may cut or join only where there are too few others.
+func (p *prints) anchorsOf(list []uint32, flow uint32) []anchor {
+	var low []anchor
+	for _, pure := range []bool{true, false} {
+		var some []anchor
+		for _, i := range list {
+			fp := p.at(i)
+			if fp.pure != pure || len(some) == anchors && fp.hash >= some[anchors-1].hash {
+				continue
+			}
+			at, there := slices.BinarySearchFunc(some, fp.hash, func(a anchor, h uint64) int { return cmp.Compare(a.hash, h) })
+			if !there {
+				some = slices.Insert(some, at, anchor{fp.hash, flow, fp.from})
+				some = some[:min(len(some), anchors)]
+			}
+		}
+		low = append(low, some[:min(len(some), anchors-len(low))]...)
+	}
+	return low
+}
+
+// connection is the flows of one connection, as its places see it.
+type connection []sight
+
+// sight is one of them; flip when its A is the others' B.
+type sight struct {
+	flow  *flow
+	flip  bool
+	marks []uint32 // footprints
+}
+
+// connections groups the flows that share footprints.
+func (s *Scanner) connections(lists [][]uint32) []connection {
+	var all []anchor
+	for i, list := range lists {
+		all = append(all, s.prints.anchorsOf(list, uint32(i))...)
+	}
+	slices.SortFunc(all, func(a, b anchor) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.flow, b.flow)) })
+	type pair struct{ a, b uint32 }
+	votes := map[pair]int{}
+	flips := map[pair]bool{}
+	for from := 0; from < len(all); {
+		to := from + 1
+		for to < len(all) && all[to].hash == all[from].hash {
+			to++
+		}
+		if to-from <= maxShared {
+			for i := from + 1; i < to; i++ { // a chain is enough to hold them together
+				if a, b := all[i-1], all[i]; a.flow != b.flow {
+					votes[pair{a.flow, b.flow}]++
+					flips[pair{a.flow, b.flow}] = a.from != b.from
+				}
+			}
+		}
+		from = to
+	}
+	u := newUnion(len(lists))
+	pairs := make([]pair, 0, len(votes))
+	for p := range votes {
+		pairs = append(pairs, p)
+	}
+	slices.SortFunc(pairs, func(x, y pair) int { return cmp.Or(cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b)) })
+	for _, p := range pairs {
+		if n := min(len(lists[p.a]), len(lists[p.b]), anchors); votes[p] >= min(2, n) && s.alike(p.a, p.b) {
+			u.join(p.a, p.b, flips[p])
+		}
+	}
+	byRoot := map[uint32]int{}
+	var out []connection
+	for i := range uint32(len(lists)) {
+		if len(lists[i]) == 0 {
+			continue
+		}
+		root, flip := u.find(i)
+		at, ok := byRoot[root]
+		if !ok {
+			at = len(out)
+			byRoot[root] = at
+			out = append(out, nil)
+		}
+		if len(out[at]) < maxSights {
+			out[at] = append(out[at], sight{s.flows[i], flip, lists[i]})
+		}
+	}
+	return out
+}
+
+// alike says whether two flows may be the same connection.
+func (s *Scanner) alike(a, b uint32) bool {
+	f, g := s.flows[a], s.flows[b]
+	return f.key.proto() == g.key.proto() && f.key.v6() == g.key.v6()
+}
+
+// union is a forest of flows that belong together, each with whether it is
+// the other way round than its root.
+type union struct {
+	parent []uint32
+	flip   []bool
+}
+
+func newUnion(n int) *union {
+	u := &union{parent: make([]uint32, n), flip: make([]bool, n)}
+	for i := range u.parent {
+		u.parent[i] = uint32(i)
+	}
+	return u
+}
+
+func (u *union) find(i uint32) (root uint32, flip bool) {
+	for root = i; u.parent[root] != root; root = u.parent[root] {
+		flip = flip != u.flip[root]
+	}
+	for at, f := i, flip; u.parent[at] != root && at != root; { // shorten the way
+		up, own := u.parent[at], u.flip[at]
+		u.parent[at], u.flip[at] = root, f
+		at, f = up, f != own
+	}
+	return root, flip
+}
+
+func (u *union) join(a, b uint32, flip bool) {
+	ra, fa := u.find(a)
+	rb, fb := u.find(b)
+	if ra != rb {
+		u.parent[rb], u.flip[rb] = ra, fa != fb != flip
+	}
+}

@@ -1,6 +1,9 @@
 package flow
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 func (t *tracker) strange(p *packet) {
 	switch p.iface.link {
@@ -31,7 +34,7 @@ func (t *tracker) place(p *packet) (*place, uint8) {
 		if len(t.s.places) >= maxPlaces {
 			return nil, 0
 		}
-		pl = &place{number: uint32(len(t.s.places)), file: t.file, device: d.name}
+		pl = &place{number: uint32(len(t.s.places)), file: t.file, device: cmp.Or(d.name, t.file.Device)}
 		if index > 0 {
 			pl.device = fmt.Sprintf("if%d", index)
 		}

@@ -276,7 +276,7 @@ func (t *tracker) count(f *flow, from uint8, h *headers, p *packet) {
 	case protoICMP, protoICMPv6:
 		t.icmp(f.place, h, p)
 	}
-	t.s.prints.add(f, from, h, p)
+	t.s.print(f, from, h, p)
 }
 
 // piece counts a fragment to the flow of its first one.
@@ -287,11 +287,10 @@ func (t *tracker) piece(h *headers, p *packet) {
 	}
 }
 
-// finish ends the file.
-func (t *tracker) finish() {
+// finish ends the file; whole when it was read to its end.
+func (t *tracker) finish(whole bool) {
 	for _, f := range t.s.flows[t.from:] {
 		t.end(f)
-		f.twin = nil
 	}
 	f := t.file
 	f.drops = max(int64(min(t.r.drops, 1<<62)), f.Dropped)
@@ -301,7 +300,9 @@ func (t *tracker) finish() {
 	if f.Started != 0 {
 		f.from = min(f.from, f.Started)
 	}
-	f.to = max(f.to, t.r.end, f.Ended)
+	if whole {
+		f.to = max(f.to, t.r.end, f.Ended)
+	}
 	lack := func(n int, format string, args ...any) {
 		if n > 0 {
 			f.missing = append(f.missing, fmt.Sprintf(format, args...))
