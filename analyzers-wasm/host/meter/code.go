@@ -18,7 +18,7 @@ func (m *module) codeSection(r *reader) []byte {
 	}
 	f := &function{module: m}
 	for i := 0; i < int(count) && r.err == nil; i++ {
-		f.reset(m.functions[i])
+		f.reset(m.types[m.functions[i]])
 		f.r = reader{b: r.bytes(r.u32()), err: r.err}
 		f.walk()
 		if f.r.err != nil {
@@ -37,18 +37,19 @@ func (m *module) codeSection(r *reader) []byte {
 type function struct {
 	*module
 	r       reader
+	results []byte
 	locals  uint64 // and parameters
-	start   int    // of the instructions
 	groups  int    // of locals
+	start   int    // of the instructions
 	parts   []part
 	frames  []frame
-	bulk    []bulk
-	current int // index of a part
+	points  []point
+	current int  // index of a part
+	ranges  bool // has instructions that are charged by length
 }
 
 // part is a run of instructions that is paid for where it begins.
 type part struct {
-	at     int
 	cost   uint64
 	parent int // that may take over the cost; -1 for none
 }
@@ -60,21 +61,31 @@ type frame struct {
 	named bool // by a br_table
 }
 
-// bulk is an instruction whose cost hangs on its last operand.
-type bulk struct {
+// point is where a charge goes, in their order.
+type point struct {
 	at    int
-	shift int // of the operand: right, or left if negative
+	depth int // number of labels
+	part  int // index; -1 for a charge by length
+	shift int // of the length to the right, or left if below zero
 }
 
-func (f *function) reset(t uint32) {
-	f.locals = uint64(f.params[t])
-	f.parts, f.frames, f.bulk = f.parts[:0], f.frames[:0], f.bulk[:0]
-	f.groups = 0
+func (f *function) reset(t funcType) {
+	f.results, f.locals = t.results, uint64(t.params)
+	f.parts, f.frames, f.points = f.parts[:0], f.frames[:0], f.points[:0]
+	f.groups, f.ranges = 0, false
 }
 
+// open begins a part.
 func (f *function) open(parent int) {
-	f.parts = append(f.parts, part{at: f.r.at, parent: parent})
-	f.current = len(f.parts) - 1
+	f.current = len(f.parts)
+	f.parts = append(f.parts, part{parent: parent})
+	f.points = append(f.points, point{f.r.at, len(f.frames), f.current, 0})
+}
+
+// byLength has the instruction at a place charged by its last operand.
+func (f *function) byLength(at, shift int) {
+	f.points = append(f.points, point{at, len(f.frames), -1, shift})
+	f.ranges = true
 }
 
 func (f *function) walk() {
@@ -146,11 +157,11 @@ func (f *function) instruction() {
 	case opMemoryGrow:
 		f.pay(1)
 		r.zero()
-		f.bulk = append(f.bulk, bulk{at, -13})
+		f.byLength(at, -13)
 	case opGlobalGet, opGlobalSet:
 		f.pay(1)
 		f.checkGlobal(r, r.u32())
-	case opLocalGet, opLocalGet + 1, opLocalTee:
+	case opLocalGet, opLocalSet, opLocalTee:
 		f.pay(1)
 		if n := r.u32(); uint64(n) >= f.locals {
 			r.fail("local variable %d; there are %d", n, f.locals)
@@ -207,84 +218,8 @@ func (f *function) brTable() {
 func (f *function) misc(at int) {
 	switch op := f.r.misc(); op {
 	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
-		f.bulk = append(f.bulk, bulk{at, 3})
+		f.byLength(at, 3)
 	case miscTableInit, miscTableCopy, miscTableGrow, miscTableFill:
-		f.bulk = append(f.bulk, bulk{at, 0})
-	}
-}
-
-// rewrite appends the body with its charges.
-func (f *function) rewrite(out []byte) []byte {
-	in := f.r.b
-	if len(f.bulk) == 0 {
-		out = append(out, in[:f.start]...)
-	} else {
-		items := &reader{b: in}
-		items.u32()
-		out = binary.AppendUvarint(out, uint64(f.groups)+1)
-		out = append(out, in[items.at:f.start]...)
-		out = append(out, 1, typeI32)
-	}
-	at, parts, bulks := f.start, f.parts, f.bulk
-	for len(parts) > 0 || len(bulks) > 0 {
-		if len(bulks) == 0 || len(parts) > 0 && parts[0].at <= bulks[0].at {
-			out = append(out, in[at:parts[0].at]...)
-			at = parts[0].at
-			if parts[0].cost > 0 {
-				out = f.charge(out, parts[0].cost)
-			}
-			parts = parts[1:]
-			continue
-		}
-		out = append(out, in[at:bulks[0].at]...)
-		at = bulks[0].at
-		out = f.chargeBulk(out, bulks[0])
-		bulks = bulks[1:]
-	}
-	return append(out, in[at:]...)
-}
-
-func (f *function) charge(out []byte, cost uint64) []byte {
-	out = f.counter(out, opGlobalGet)
-	out = append(out, opI64Const)
-	out = appendSigned(out, int64(cost))
-	return f.subtract(out)
-}
-
-func (f *function) chargeBulk(out []byte, b bulk) []byte {
-	out = append(out, opLocalTee)
-	out = binary.AppendUvarint(out, f.locals)
-	out = f.counter(out, opGlobalGet)
-	out = append(out, opLocalGet)
-	out = binary.AppendUvarint(out, f.locals)
-	out = append(out, opI64ExtendU)
-	if b.shift > 0 {
-		out = append(out, opI64Const, byte(b.shift), opI64ShrU)
-	} else if b.shift < 0 {
-		out = append(out, opI64Const, byte(-b.shift), opI64Shl)
-	}
-	return f.subtract(out)
-}
-
-// subtract takes the top of the stack from the counter below it and traps when
-// nothing is left.
-func (f *function) subtract(out []byte) []byte {
-	out = f.counter(append(out, opI64Sub), opGlobalSet)
-	out = f.counter(out, opGlobalGet)
-	return append(out, opI64Const, 0, opI64LtS, opIf, emptyType, opUnreachable, opEnd)
-}
-
-func (f *function) counter(out []byte, op byte) []byte {
-	return binary.AppendUvarint(append(out, op), uint64(f.globals))
-}
-
-func appendSigned(out []byte, v int64) []byte {
-	for {
-		b := byte(v & 0x7f)
-		v >>= 7
-		if v == 0 && b&0x40 == 0 || v == -1 && b&0x40 != 0 {
-			return append(out, b)
-		}
-		out = append(out, b|0x80)
+		f.byLength(at, 0)
 	}
 }

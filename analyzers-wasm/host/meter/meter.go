@@ -129,11 +129,16 @@ func placeOf(id byte) int {
 // its sections.
 type module struct {
 	out       []byte
-	params    []uint32 // number of parameters of each type
+	types     []funcType
 	functions []uint32 // types of its own functions
 	imported  uint32   // globals
 	globals   uint32   // imported and own: the index of the counter
 	bodies    int
+}
+
+type funcType struct {
+	params  uint32
+	results []byte
 }
 
 // insert adds the sections of the counter when the module, between two places,
@@ -202,10 +207,10 @@ func (m *module) functionType(r *reader) {
 	if b := r.byte(); b != 0x60 {
 		r.fail("type %#x is of a proposal that is not supported", b)
 	}
-	n := uint32(0)
-	r.vector(func(int) { r.valueType(); n++ })
-	r.vector(func(int) { r.valueType() })
-	m.params = append(m.params, n)
+	var t funcType
+	r.vector(func(int) { r.valueType(); t.params++ })
+	r.vector(func(int) { t.results = append(t.results, r.valueType()) })
+	m.types = append(m.types, t)
 }
 
 func (m *module) importOne(r *reader) {
@@ -230,8 +235,8 @@ func (m *module) importOne(r *reader) {
 
 func (m *module) function(r *reader) {
 	t := r.u32()
-	if uint64(t) >= uint64(len(m.params)) {
-		r.fail("a function of type %d; there are %d", t, len(m.params))
+	if uint64(t) >= uint64(len(m.types)) {
+		r.fail("a function of type %d; there are %d", t, len(m.types))
 	}
 	m.functions = append(m.functions, t)
 }

@@ -100,10 +100,12 @@ func (r *reader) zero() {
 }
 
 // valueType reads a type of core WebAssembly 2.0.
-func (r *reader) valueType() {
-	if b := r.byte(); !isValueType(b) {
+func (r *reader) valueType() byte {
+	b := r.byte()
+	if !isValueType(b) {
 		r.fail("value type %#x is of a proposal that is not supported", b)
 	}
+	return b
 }
 
 func isValueType(b byte) bool {

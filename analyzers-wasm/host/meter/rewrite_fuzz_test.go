@@ -2,6 +2,7 @@ package meter_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/host/meter"
@@ -22,6 +23,7 @@ func FuzzRewrite(f *testing.F) {
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"), []byte{})
 	e := interpreter(f)
 	f.Fuzz(func(t *testing.T, wasm, edits []byte) {
+		wasm = slices.Clone(wasm) // what a fuzz test gets is not its own
 		mutate(wasm, edits)
 		metered, err := meter.Rewrite(wasm)
 		if err != nil || !small(wasm) {
