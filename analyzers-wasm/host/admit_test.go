@@ -49,3 +49,20 @@ func TestOwnMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnFuel: as above, for the steps of a run.
+func TestOwnFuel(t *testing.T) {
+	m := Module{Name: "m", Wasm: spec{declare: declares("m"), analyze: repeat(cat(i32(1), opDrop), 2000), print: `{"rule":"m/rule","outcome":"clear"}` + "\n"}.bytes()}
+	full := Run(context.Background(), []Module{m}, testOptions(t))[0].Result
+	if full.Status != abi.ModuleOK || full.Fuel < 2000 {
+		t.Fatalf("%+v", full)
+	}
+	m.Fuel = full.Fuel / 2
+	if r := Run(context.Background(), []Module{m}, testOptions(t))[0].Result; r.Status != abi.ModuleFuel || !strings.Contains(r.Reason, "the bound of this module") {
+		t.Errorf("%+v", r)
+	}
+	m.Fuel = full.Fuel * 2
+	if r := Run(context.Background(), []Module{m}, testOptions(t))[0].Result; r.Status != abi.ModuleOK || r.Fuel != full.Fuel {
+		t.Errorf("%+v", r)
+	}
+}

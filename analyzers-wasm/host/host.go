@@ -75,6 +75,7 @@ type Module struct {
 	Admit      func(abi.Declaration) error // asked once it has described itself: an error refuses it
 	Signer     string                      // fingerprint of the key that signed it, for the result
 	MemoryMiB  int                         // a bound of its own, below that of Options
+	Fuel       int64                       // as above
 	OwnsTopics bool                        // no other module may declare a rule below the topics of its rules
 }
 

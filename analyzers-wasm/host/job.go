@@ -122,6 +122,8 @@ func (j *job) analyze(ctx context.Context) {
 	switch {
 	case e.Status == abi.ModuleFuel && c.Fuel == j.o.Fuel:
 		e.Reason += "; if it is meant to, give it more with --fuel"
+	case e.Status == abi.ModuleFuel && c.Fuel == j.u.m.Fuel:
+		e.Reason += ", which is the bound of this module"
 	case e.Status == abi.ModuleFuel:
 		e.Reason += ", by its own declaration (limits.fuel)"
 	}
@@ -139,6 +141,9 @@ func (j *job) command() command {
 		Clock: j.o.CaptureTime.UnixNano(), Seed: seed(j.o.BundleID, j.u.result.Digest)}
 	if d.Limits.MemoryMiB > 0 {
 		c.MemoryMiB = min(c.MemoryMiB, d.Limits.MemoryMiB)
+	}
+	if j.u.m.Fuel > 0 {
+		c.Fuel = min(c.Fuel, j.u.m.Fuel)
 	}
 	if d.Limits.Fuel > 0 {
 		c.Fuel = min(c.Fuel, d.Limits.Fuel)

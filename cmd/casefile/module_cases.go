@@ -93,6 +93,7 @@ func moduleTest(c *cli.Context) error {
 type caseTest struct {
 	module  host.Module
 	options host.Options
+	set     *host.Set
 	update  bool
 	asJSON  bool
 	out     io.Writer
@@ -110,6 +111,8 @@ type caseResult struct {
 }
 
 func (t *caseTest) run(ctx context.Context, files []string) error {
+	t.set = host.Load(ctx, []host.Module{t.module}, t.options) // compiled once for all cases
+	defer t.set.Close()
 	differ := 0
 	for _, file := range files {
 		r, err := t.file(ctx, file)
@@ -166,7 +169,7 @@ func (t *caseTest) one(ctx context.Context, one *cases.Case, r *caseResult) erro
 	if o.CaptureTime, err = time.Parse(time.RFC3339, config.CaptureTime); err != nil {
 		return fmt.Errorf("config.json: captureTime: %w", err)
 	}
-	run := host.Run(ctx, []host.Module{t.module}, o)[0]
+	run := t.set.Run(ctx, o)[0]
 	if err := ctx.Err(); err != nil {
 		return err
 	}

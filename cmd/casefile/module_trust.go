@@ -128,7 +128,7 @@ func (t *moduleTrust) module(s *signedModule) host.Module {
 		return m
 	}
 	g := t.policy.grant(s.signer)
-	m.MemoryMiB = g.MemoryMiB
+	m.MemoryMiB, m.Fuel = g.MemoryMiB, g.Fuel
 	m.Admit = func(d abi.Declaration) error {
 		s.denied = g.admit(d)
 		return s.denied
