@@ -291,6 +291,9 @@ func (r *reader) enhanced(b []byte, p *packet) error {
 
 // direction finds the packet's flags among its options.
 func (r *reader) direction(b []byte) uint8 {
+	if r.little && binary.LittleEndian.Uint32(b) == optPacketFlags|4<<16 { // the first, as nearly always
+		return b[4] & 3
+	}
 	var dir uint8
 	r.options(b, func(code uint16, v []byte) {
 		if code == optPacketFlags && len(v) == 4 {
