@@ -39,22 +39,16 @@ type fieldWalk struct {
 func (w *fieldWalk) fields(t reflect.Type, prefix string) error {
 	w.open = append(w.open, t)
 	defer func() { w.open = w.open[:len(w.open)-1] }()
-	for f := range t.Fields() {
-		tag, tagged := f.Tag.Lookup("json")
-		name, _, _ := strings.Cut(tag, ",")
-		switch {
-		case name == "-" || strings.HasPrefix(name, "_") || !f.IsExported() && !f.Anonymous:
+	fields, err := structFields(t)
+	if err != nil {
+		return err
+	}
+	for _, f := range fields {
+		if strings.HasPrefix(f.name, "_") {
 			continue
-		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
-			if err := w.fields(f.Type, prefix); err != nil {
-				return err
-			}
-		case !tagged || name == "":
-			return fmt.Errorf("field %s.%s has no json tag to name it", t, f.Name)
-		default:
-			if err := w.value(f.Type, prefix+key(name)); err != nil {
-				return err
-			}
+		}
+		if err := w.value(f.typ, prefix+key(f.name)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -75,6 +69,59 @@ func (w *fieldWalk) value(t reflect.Type, path string) error {
 		w.paths = append(w.paths, path)
 	}
 	return nil
+}
+
+// structField is a field by its json tag; index leads to it through embedded
+// structs.
+type structField struct {
+	name  string
+	index []int
+	typ   reflect.Type
+}
+
+// structFields lists the tagged fields of a struct and of those it embeds; the
+// one nearer to the top hides others of its name.
+func structFields(t reflect.Type) ([]structField, error) {
+	var fields []structField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, tagged := f.Tag.Lookup("json")
+		name, options, _ := strings.Cut(tag, ",")
+		switch {
+		case name == "-" && options == "" || !f.IsExported() && !f.Anonymous:
+		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
+			embedded, err := structFields(f.Type)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range embedded {
+				e.index = append([]int{i}, e.index...)
+				fields = append(fields, e)
+			}
+		case !tagged || name == "":
+			return nil, fmt.Errorf("field %s.%s has no json tag to name it", t, f.Name)
+		case slices.Contains(strings.Split(options, ","), "string"):
+			return nil, fmt.Errorf("field %s.%s: the option \"string\" of its json tag is not supported", t, f.Name)
+		default:
+			fields = append(fields, structField{name, []int{i}, f.Type})
+		}
+	}
+	return nearest(t, fields)
+}
+
+// nearest drops fields that others of their name hide.
+func nearest(t reflect.Type, fields []structField) ([]structField, error) {
+	depth := map[string]int{}
+	for _, f := range fields {
+		if d, seen := depth[f.name]; !seen || len(f.index) < d {
+			depth[f.name] = len(f.index)
+		}
+	}
+	fields = slices.DeleteFunc(fields, func(f structField) bool { return len(f.index) > depth[f.name] })
+	if len(fields) > len(depth) {
+		return nil, fmt.Errorf("type %s has two fields of one name", t)
+	}
+	return fields, nil
 }
 
 // key quotes a key that holds what a path gives a meaning to.

@@ -17,6 +17,10 @@ type (
 	Subject  = abi.Subject
 	Evidence = abi.Evidence
 	Counter  = abi.Counter
+	Flow     = abi.Flow
+	Query    = abi.DNS
+	LogLine  = abi.Log
+	FactDecl = abi.FactDecl
 	Limits   = abi.Limits
 )
 

@@ -55,8 +55,43 @@ func Table[T any](name, glob string) RowSource[T] {
 	return RowSource[T]{abi.Input{Name: name, Table: glob}}
 }
 
+// Flows declares the connections in captures, by a glob of their files: a row
+// for each connection and place that saw it. "*" takes all captures.
+func Flows(name, captures string) RowSource[Flow] {
+	return RowSource[Flow]{abi.Input{Name: name, Flows: captures}}
+}
+
+// DNS declares the queries in captures, by a glob of their files: a row for
+// each query and place that saw it. "*" takes all captures.
+func DNS(name, captures string) RowSource[Query] {
+	return RowSource[Query]{abi.Input{Name: name, DNS: captures}}
+}
+
+// Logs declares lines of logs: of a container or workload ("coredns"), of a
+// node's unit ("kubelet"), or by a glob of NAMESPACE/POD/CONTAINER. Only lines
+// that match the expression (RE2) are rows, unless it is empty; its named
+// groups are the row's Groups.
+func Logs(name, whose, match string) RowSource[LogLine] {
+	return RowSource[LogLine]{abi.Input{Name: name, Logs: whose, Match: match}}
+}
+
+// FactRows declares what modules of scope node tell of their nodes under the
+// name of a fact; see [Reporter.Tell]. Embed [Place] to learn the node.
+func FactRows[T any](name, fact string) RowSource[T] {
+	return RowSource[T]{abi.Input{Name: name, FactRows: fact}}
+}
+
+// Where is the source with a condition: the host leaves out rows for which
+// the expression (CEL over the source row, named row) is false. It may look at
+// what T does not have: Where("row.status.phase != 'Running'").
+func (s RowSource[T]) Where(expression string) RowSource[T] {
+	s.input.Where = expression
+	return s
+}
+
 func (s RowSource[T]) declare() (abi.Input, error) {
 	in := s.input
+	in.Form = abi.FormRows
 	fields, err := fieldsOf(reflect.TypeFor[T]())
 	in.Fields = fields
 	if err == nil {
@@ -71,10 +106,15 @@ func (RowSource[T]) optional() bool { return false }
 // where reading fails, which makes the rule unknown.
 func (s RowSource[T]) Rows(in *Input) iter.Seq2[T, int64] { return s.RowsHaving(in, "") }
 
-// RowsHaving streams only the rows whose line holds the text, which spares
-// decoding the others: lines are compact JSON, so `"state":"LISTEN"` works.
+// RowsHaving streams only rows that hold the text somewhere, which spares
+// decoding the others; look at the row itself all the same. The text is one
+// that stands alike in JSON: letters, digits, spaces. Where a condition can
+// say it, [RowSource.Where] spares more.
 func (s RowSource[T]) RowsHaving(in *Input, text string) iter.Seq2[T, int64] {
 	return func(yield func(T, int64) bool) {
+		if s.rows(in, text, yield) {
+			return
+		}
 		for line := range in.lines(s.input.Name) {
 			if text != "" && !bytes.Contains(line, []byte(text)) {
 				continue
@@ -137,6 +177,7 @@ func (s CounterSource) declare() (abi.Input, error) {
 	if len(s.input.Counters) == 0 {
 		return s.input, fmt.Errorf("no counters")
 	}
+	s.input.Form = abi.FormNDJSON
 	return s.input, checkName("input name", s.input.Name)
 }
 

@@ -61,7 +61,7 @@ type Space struct {
 func Listeners(in *sdk.Input) map[Space][]sdk.Row[Socket] {
 	return sdk.Memo(in, "kernel.Listeners", func(in *sdk.Input) map[Space][]sdk.Row[Socket] {
 		m := map[Space][]sdk.Row[Socket]{}
-		for s, at := range SocketsInput().RowsHaving(in, `"LISTEN"`) {
+		for s, at := range SocketsInput().RowsHaving(in, "LISTEN") {
 			if s.State == "LISTEN" && s.Proto == "tcp" {
 				m[s.space()] = append(m[s.space()], sdk.Row[Socket]{V: s, At: at})
 			}
