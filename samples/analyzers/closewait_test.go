@@ -24,6 +24,7 @@ func languages() []language {
 		{"go", buildGo},
 		{"c", buildC},
 		{"rust", buildRust},
+		{"tinygo", buildGo}, // by the standard toolchain: TinyGo itself was not run
 	}
 }
 
