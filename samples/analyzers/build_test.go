@@ -107,6 +107,35 @@ func buildGo(t testing.TB, dir string) []byte {
 	return read(t, out)
 }
 
+// buildAssemblyScript fetches the compiler that the lock file pins.
+func buildAssemblyScript(t testing.TB, dir string) []byte {
+	t.Helper()
+	node, npm := tool(t, "node", "apt-get install nodejs"), tool(t, "npm", "apt-get install npm")
+	pinned, out := t.TempDir(), filepath.Join(t.TempDir(), "as.wasm")
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		if err := os.WriteFile(filepath.Join(pinned, name), read(t, filepath.Join(dir, name)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = pinned
+	if text, err := cmd.CombinedOutput(); err != nil {
+		lacks(t, "npm ci cannot fetch the AssemblyScript compiler: %v\n%s", err, text)
+	}
+	run(t, dir, nil, node, filepath.Join(pinned, "node_modules/assemblyscript/bin/asc.js"), "main.ts", "--config", "asconfig.json", "-o", out)
+	return read(t, out)
+}
+
+// private is a folder that the host takes to keep compiled modules in.
+func private(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "cache")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // child is the program that the host starts for each module.
 func child(t testing.TB) []string {
 	t.Helper()
@@ -115,11 +144,12 @@ func child(t testing.TB) []string {
 	return []string{out}
 }
 
-// analyze runs a module over a bundle in the sandbox.
-func analyze(t testing.TB, exec []string, wasm []byte, bundle fs.FS, settings map[string]string) abi.ModuleRun {
+// analyze runs a module over a bundle in the sandbox; cache keeps what was
+// compiled.
+func analyze(t testing.TB, exec []string, cache string, wasm []byte, bundle fs.FS, settings map[string]string) abi.ModuleRun {
 	t.Helper()
 	return host.Run(context.Background(), []host.Module{{Name: "module.wasm", Wasm: wasm}}, host.Options{
 		Exec: exec, Bundle: bundle, BundleID: "id", CaptureTime: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC),
-		Settings: settings, TempDir: t.TempDir(),
+		Settings: settings, TempDir: t.TempDir(), CacheDir: cache,
 	})[0]
 }

@@ -25,6 +25,7 @@ func languages() []language {
 		{"c", buildC},
 		{"rust", buildRust},
 		{"tinygo", buildGo}, // by the standard toolchain: TinyGo itself was not run
+		{"assemblyscript", buildAssemblyScript},
 	}
 }
 
@@ -48,17 +49,14 @@ func TestCloseWait(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no cases: ", err)
 	}
-	exec, words := child(t), map[string]string{}
+	exec, cache, words := child(t), private(t), map[string]string{}
 	for _, l := range languages() {
 		t.Run(l.name, func(t *testing.T) {
 			wasm := l.build(t, l.name)
 			t.Logf("%d bytes", len(wasm))
 			for _, path := range paths {
-				if l.name == "go" && !strings.Contains(path, "found_hostile") && !strings.Contains(path, "found_leak") {
-					continue // it takes a second to compile each time
-				}
 				t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
-					r := runCase(t, exec, wasm, path)
+					r := runCase(t, exec, cache, wasm, path)
 					text := said(t, r)
 					if first, ok := words[path]; !ok {
 						words[path] = text
@@ -73,7 +71,7 @@ func TestCloseWait(t *testing.T) {
 
 // runCase runs a module over a case and holds it against what that wants;
 // with ANALYZERTEST_UPDATE=1 the case is written anew.
-func runCase(t testing.TB, exec []string, wasm []byte, path string) abi.ModuleRun {
+func runCase(t testing.TB, exec []string, cache string, wasm []byte, path string) abi.ModuleRun {
 	t.Helper()
 	c, err := cases.Parse(read(t, path))
 	if err != nil {
@@ -83,7 +81,7 @@ func runCase(t testing.TB, exec []string, wasm []byte, path string) abi.ModuleRu
 	if err := json.Unmarshal(c.Config, &config); err != nil {
 		t.Fatal(err)
 	}
-	r := analyze(t, exec, wasm, c.Bundle, config.Settings)
+	r := analyze(t, exec, cache, wasm, c.Bundle, config.Settings)
 	got, err := cases.Text(r)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ func TestHello(t *testing.T) {
 	for name, build := range map[string]func(testing.TB, string) []byte{"c": buildC, "rust": buildRust, "go": buildGo} {
 		t.Run(name, func(t *testing.T) {
 			wasm := build(t, "hello/"+name)
-			r := analyze(t, exec, wasm, fstest.MapFS{"a": {Data: []byte("b")}}, nil)
+			r := analyze(t, exec, private(t), wasm, fstest.MapFS{"a": {Data: []byte("b")}}, nil)
 			if r.Result.Status != abi.ModuleOK || len(r.Outcomes) != 1 || r.Outcomes[0].Outcome != abi.OutcomeClear {
 				t.Errorf("%+v %+v", r.Result, r.Outcomes)
 			}
