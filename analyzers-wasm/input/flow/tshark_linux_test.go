@@ -31,10 +31,20 @@ func scan(t testing.TB, names ...string) Result {
 	return s.Finish()
 }
 
-// tshark gives the fields of every packet of a file that the filter lets pass.
-func tshark(t testing.TB, file, filter string, fields []string) []map[string]string {
+// peerFields is all that tshark is asked for.
+func peerFields() []string {
+	return append([]string{"frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport", "tcp.len", "tcp.flags",
+		"tcp.analysis.initial_rtt", "tls.handshake.extensions_server_name", "tls.alert_message.level", "tls.alert_message.desc",
+		"dns.id", "dns.qry.name", "dns.time", "dns.response_to", "dns.retransmit_request_in", "dns.flags.response", "dns.flags.rcode", "dns.flags.truncated",
+		"dns.a", "dns.aaaa", "dns.cname", "icmp.type", "icmp.code", "icmp.mtu", "icmpv6.type", "icmpv6.code", "icmpv6.mtu", "udp.srcport", "udp.dstport"},
+		counted[1:len(counted)-2]...)
+}
+
+// tshark gives the fields of every packet of a file.
+func tshark(t testing.TB, file string) []map[string]string {
 	t.Helper()
-	args := []string{"-n", "-o", "tcp.reassemble_out_of_order:TRUE", "-r", file, "-T", "fields", "-E", "separator=|", "-E", "occurrence=a", "-E", "aggregator=;", "-Y", filter}
+	fields := peerFields()
+	args := []string{"-n", "-o", "tcp.reassemble_out_of_order:TRUE", "-r", file, "-T", "fields", "-E", "separator=|", "-E", "occurrence=a", "-E", "aggregator=;"}
 	for _, f := range fields {
 		args = append(args, "-e", f)
 	}
@@ -44,15 +54,18 @@ func tshark(t testing.TB, file, filter string, fields []string) []map[string]str
 	}
 	var rows []map[string]string
 	for line := range strings.Lines(string(out)) {
-		cells := strings.Split(strings.TrimRight(line, "\n"), "|")
 		row := map[string]string{}
-		for i, f := range fields {
-			row[f] = cells[i]
+		for i, cell := range strings.Split(strings.TrimRight(line, "\n"), "|") {
+			row[fields[i]] = cell
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
+
+// quoted says that a packet is an ICMP message, whose fields may be those of
+// a packet in it.
+func quoted(r map[string]string) bool { return r["icmp.type"]+r["icmpv6.type"] != "" }
 
 // counted are the fields that both sides count for each sender.
 var counted = []string{"packets", "tcp.analysis.retransmission", "tcp.analysis.fast_retransmission", "tcp.analysis.spurious_retransmission",
@@ -75,10 +88,7 @@ func describe(first int, ends [2]string, counts [2]map[string]int64, rtt, sni, a
 }
 
 // wantTCP asks tshark for every connection of a file.
-func wantTCP(t testing.TB, file string) []string {
-	t.Helper()
-	fields := append([]string{"frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport", "tcp.len", "tcp.flags",
-		"tcp.analysis.initial_rtt", "tls.handshake.extensions_server_name", "tls.alert_message.level", "tls.alert_message.desc"}, counted[1:len(counted)-2]...)
+func wantTCP(peer []map[string]string) []string {
 	type conn struct {
 		first           int
 		ends            [2]string
@@ -88,8 +98,11 @@ func wantTCP(t testing.TB, file string) []string {
 	}
 	byStream := map[string]*conn{}
 	var order []*conn
-	for _, r := range tshark(t, file, "tcp and not icmp and not icmpv6", fields) {
-		src, dst := r["ip.src"]+r["ipv6.src"]+":"+r["tcp.srcport"], r["ip.dst"]+r["ipv6.dst"]+":"+r["tcp.dstport"]
+	for _, r := range peer {
+		if r["tcp.stream"] == "" || quoted(r) {
+			continue
+		}
+		src, dst := inner(r, "src")+":"+r["tcp.srcport"], inner(r, "dst")+":"+r["tcp.dstport"]
 		flags, _ := strconv.ParseUint(strings.TrimPrefix(r["tcp.flags"], "0x"), 16, 32)
 		c := byStream[r["tcp.stream"]]
 		if c == nil {
@@ -136,6 +149,16 @@ func wantTCP(t testing.TB, file string) []string {
 		out = append(out, describe(c.first, c.ends, c.counts, c.rtt, c.sni, c.alert, c.reset))
 	}
 	return out
+}
+
+// inner is the address that is innermost, should there be tunnels.
+func inner(r map[string]string, end string) string {
+	for _, family := range []string{"ipv6.", "ip."} {
+		if all := strings.Split(r[family+end], ";"); all[0] != "" && (family == "ipv6." || r["ipv6."+end] == "") {
+			return all[len(all)-1]
+		}
+	}
+	return ""
 }
 
 func trimmed(seconds string) string {
@@ -187,9 +210,9 @@ func viewOf(r Row, i int) *endView {
 }
 
 // sameTCP holds a file's rows against tshark.
-func sameTCP(t *testing.T, file string, whole bool, total *totals) {
+func sameTCP(t *testing.T, peer []map[string]string, flows []Row, whole bool, total *totals) {
 	t.Helper()
-	want, got := wantTCP(t, file), gotTCP(scan(t, file).Flows)
+	want, got := wantTCP(peer), gotTCP(flows)
 	if !whole { // of segments that were cut tshark reads no TLS
 		tlsWords := regexp.MustCompile(`sni=\S* alert=.*? reset=`)
 		for _, list := range [][]string{want, got} {
@@ -224,13 +247,15 @@ func sameTCP(t *testing.T, file string, whole bool, total *totals) {
 
 // sameDNS holds the queries of a file against tshark: who answers whom and
 // when, codes, addresses, tries. Of messages that were cut tshark tells no time.
-func sameDNS(t *testing.T, file string, whole bool, total *totals) {
+func sameDNS(t *testing.T, peer []map[string]string, got []Query, whole bool, total *totals) {
 	t.Helper()
 	byPacket := map[string]map[string]string{}
 	retries := map[string]int{}
 	queries, answers := 0, 0
-	for _, r := range tshark(t, file, "dns and not icmp and not icmpv6", []string{"frame.number", "dns.id", "dns.qry.name", "dns.time", "dns.response_to",
-		"dns.retransmit_request_in", "dns.flags.response", "dns.flags.rcode", "dns.flags.truncated", "dns.a", "dns.aaaa", "dns.cname"}) {
+	for _, r := range peer {
+		if r["dns.id"] == "" || quoted(r) {
+			continue
+		}
 		byPacket[r["frame.number"]] = r
 		switch {
 		case r["dns.retransmit_request_in"] != "":
@@ -241,7 +266,6 @@ func sameDNS(t *testing.T, file string, whole bool, total *totals) {
 			answers++
 		}
 	}
-	got := scan(t, file).DNS
 	for _, q := range got {
 		first := byPacket[strconv.Itoa(q.Packet)]
 		if first["dns.qry.name"] != q.Name || first["dns.flags.response"] != "0" || fmt.Sprintf("0x%04x", q.ID) != first["dns.id"] {
@@ -286,17 +310,15 @@ func sameDNS(t *testing.T, file string, whole bool, total *totals) {
 
 // sameErrors holds ICMP errors against tshark: their packet, what they say,
 // and whose packet they quote.
-func sameErrors(t *testing.T, file string, total *totals) {
+func sameErrors(t *testing.T, peer []map[string]string, flows []Row, total *totals) {
 	t.Helper()
 	got := map[string]string{}
-	for _, r := range scan(t, file).Flows {
+	for _, r := range flows {
 		for _, e := range r.ICMP {
 			got[strconv.Itoa(e.Packet)] = fmt.Sprintf("%s %d %d %d %s %d %s %d", e.From, e.Type, e.Code, e.MTU, r.A.IP, r.A.Port, r.B.IP, r.B.Port)
 		}
 	}
-	rows := tshark(t, file, "(icmp.type == 3 || icmp.type == 11 || icmpv6.type < 128) && !(icmpv6.type >= 128)", []string{"frame.number", "ip.src", "ip.dst",
-		"ipv6.src", "ipv6.dst", "icmp.type", "icmp.code", "icmp.mtu", "icmpv6.type", "icmpv6.code", "icmpv6.mtu", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport"})
-	for _, r := range rows {
+	for _, r := range peer {
 		src, dst := strings.Split(r["ip.src"]+r["ipv6.src"], ";"), strings.Split(r["ip.dst"]+r["ipv6.dst"], ";")
 		number := func(names ...string) int {
 			n := 0
@@ -306,7 +328,7 @@ func sameErrors(t *testing.T, file string, total *totals) {
 			}
 			return n
 		}
-		if len(src) != 2 || number("tcp.srcport", "udp.srcport") == 0 {
+		if !quoted(r) || len(src) != 2 || number("tcp.srcport", "udp.srcport") == 0 {
 			continue
 		}
 		total.add("icmp", 1)
@@ -317,6 +339,15 @@ func sameErrors(t *testing.T, file string, total *totals) {
 			t.Errorf("packet %s: got %q, tshark has %q", r["frame.number"], g, there)
 		}
 	}
+}
+
+// sameAll compares a file, of which the packets may have been cut.
+func sameAll(t *testing.T, file string, whole bool, total *totals) {
+	t.Helper()
+	peer, ours := tshark(t, file), scan(t, file)
+	sameTCP(t, peer, ours.Flows, whole, total)
+	sameDNS(t, peer, ours.DNS, whole, total)
+	sameErrors(t, peer, ours.Flows, total)
 }
 
 // totals says how much there was to compare.
@@ -343,6 +374,7 @@ func (s *totals) check(t *testing.T, more ...string) {
 // TestSameAsTshark captures real traffic at both ends of links of several
 // kinds, and compares every connection, query and error with tshark.
 func TestSameAsTshark(t *testing.T) {
+	t.Parallel()
 	total := &totals{n: map[string]int64{}}
 	var running sync.WaitGroup
 	var stops [][2]func() string
@@ -369,9 +401,7 @@ func TestSameAsTshark(t *testing.T) {
 		for _, stop := range pair {
 			file := stop()
 			t.Run(fmt.Sprintf("%d/%s", i, filepath.Base(file)), func(t *testing.T) {
-				sameTCP(t, file, i != 3, total)
-				sameDNS(t, file, i != 3, total)
-				sameErrors(t, file, total)
+				sameAll(t, file, i != 3, total)
 			})
 		}
 	}

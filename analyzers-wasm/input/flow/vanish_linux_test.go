@@ -22,6 +22,7 @@ type path struct {
 	*lab
 	files   []string
 	started int64
+	ended   int64
 	dropped int64 // by the rules, as they counted
 }
 
@@ -65,6 +66,7 @@ func walk(t *testing.T, w *wire, during func(*lab), extra ...string) *path {
 	}()
 	p.started = time.Now().UnixNano()
 	during(l)
+	p.ended = time.Now().UnixNano()
 	for _, stop := range stops {
 		p.files = append(p.files, stop())
 	}
@@ -111,7 +113,7 @@ func (p *path) hops(t *testing.T, change func(i int, c *Capture)) map[string]int
 	t.Helper()
 	s := New(Limits{})
 	for i, d := range pathDevices {
-		c := Capture{Path: p.files[i], Name: fmt.Sprint(i), Node: d.node, Device: d.dev, Started: p.started}
+		c := Capture{Path: p.files[i], Name: fmt.Sprint(i), Node: d.node, Device: d.dev, Started: p.started, Ended: p.ended}
 		if change != nil {
 			change(i, &c)
 		}
@@ -151,20 +153,18 @@ func (p *path) edit(t *testing.T, file string, args ...string) string {
 }
 
 func TestNothingVanishes(t *testing.T) {
+	t.Parallel()
 	for name, w := range map[string]*wire{"whole": nil, "slow": {delay: 5 * time.Millisecond, jitter: 3 * time.Millisecond, double: 0.02, seed: 7}} {
 		t.Run(name, func(t *testing.T) {
 			p := walk(t, w, nil)
 			if h := p.hops(t, nil); len(h) != 0 {
 				t.Errorf("lost: %v", h)
 			}
-			n := 0
-			for range tshark(t, p.files[3], "tcp", []string{"frame.number"}) {
-				n++
-			}
+			n := len(tshark(t, p.files[3]))
 			part := p.edit(t, p.files[3], "-r", fmt.Sprintf("#%d-%d", n/3, n*2/3))
 			if h := p.hops(t, func(i int, c *Capture) {
 				if i == 3 {
-					c.Path, c.Started = part, 0
+					c.Path, c.Started, c.Ended = part, 0, 0
 				}
 			}); len(h) != 0 {
 				t.Errorf("a capture that began late and ended early lost: %v", h)
@@ -172,14 +172,14 @@ func TestNothingVanishes(t *testing.T) {
 			holes := p.edit(t, p.files[3], "#20-25 40 60")
 			if h := p.hops(t, func(i int, c *Capture) {
 				if i == 3 {
-					c.Path, c.Dropped, c.Started = holes, 8, 0
+					c.Path, c.Dropped, c.Started, c.Ended = holes, 8, 0, 0
 				}
 			}); len(h) != 0 {
 				t.Errorf("what the capture dropped was lost: %v", h)
 			}
 			if h := p.hops(t, func(i int, c *Capture) {
 				if i == 3 {
-					c.Path, c.Started = holes, 0
+					c.Path, c.Started, c.Ended = holes, 0, 0
 				}
 			}); h["router east > server west"]+h["server west > router east"] == 0 {
 				t.Errorf("packets were taken out, and nothing is missing: %v", h)
@@ -189,6 +189,7 @@ func TestNothingVanishes(t *testing.T) {
 }
 
 func TestVanished(t *testing.T) {
+	t.Parallel()
 	lossy := &wire{delay: time.Millisecond, loss: 0.04, seed: 5}
 	for name, c := range map[string]struct {
 		wire  *wire
@@ -209,7 +210,7 @@ func TestVanished(t *testing.T) {
 				}
 				h := p.hops(t, func(i int, c *Capture) {
 					if c.Path = files[i]; c.Path != p.files[i] {
-						c.Started = 0 // by the other clock
+						c.Started, c.Ended = 0, 0 // by the other clock
 					}
 				})
 				sum := int64(0)
@@ -232,6 +233,7 @@ func TestVanished(t *testing.T) {
 
 // TestVanishedWhole: connections of which the next place sees nothing.
 func TestVanishedWhole(t *testing.T) {
+	t.Parallel()
 	p := walk(t, nil, func(l *lab) {
 		echoes(l, "10.77.1.2:8080", 2)
 		c, err := l.dial(0, "tcp", "10.77.1.2:8080", net.Dialer{Timeout: 1500 * time.Millisecond, LocalAddr: &net.TCPAddr{Port: 12345}})
