@@ -33,26 +33,20 @@ func (r *run) captures() error {
 			dns.lacks(path, err.Error())
 		}
 	}
-	result := s.Finish()
-	for _, m := range result.Missing {
+	missing := s.Finish(
+		func(f *flow.Row) { captured(flows, &f.Flow, f.Node, f.Netns, f.Path, f.Packet) },
+		func(q *flow.Query) { captured(dns, &q.DNS, q.Node, q.Netns, q.Path, q.Packet) })
+	for _, m := range missing {
 		flows.lacks(m.Source, m.Reason)
 		dns.lacks(m.Source, m.Reason)
 	}
-	for i := range result.Flows {
-		f := &result.Flows[i]
-		r.captured(flows, &f.Flow, f.Node, f.Netns, f.Path, f.Packet)
-	}
 	flows.end()
-	for i := range result.DNS {
-		q := &result.DNS[i]
-		r.captured(dns, &q.DNS, q.Node, q.Netns, q.Path, q.Packet)
-	}
 	dns.end()
 	return r.ctx.Err()
 }
 
 // captured makes one row.
-func (r *run) captured(f *feed, row any, node string, netns uint64, path string, packet int) {
+func captured(f *feed, row any, node string, netns uint64, path string, packet int) {
 	text, err := json.Marshal(row)
 	if err != nil {
 		f.lacks(path, "a row of it could not be made: "+err.Error())

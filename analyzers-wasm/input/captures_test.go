@@ -61,10 +61,10 @@ func TestCaptures(t *testing.T) {
 `,
 		"in/b.ndjson": `{"_at":3,"_node":"n1","_netns":4026532000,"capture":"x"}
 {"_at":4,"_node":"n1","_netns":4026532000,"capture":"x"}
-{"_at":5,"_node":"n2","capture":"y"}
 {"_at":6,"_node":"n2","capture":"y"}
+{"_at":7,"_node":"n2","capture":"y"}
 `,
-		"in/c.ndjson": `{"_at":7,"_node":"n1","_netns":4026532000,"capture":"x","proto":"udp","client":"10.0.0.1","port":40001,"server":"10.0.0.3",` +
+		"in/c.ndjson": `{"_at":5,"_node":"n1","_netns":4026532000,"capture":"x","proto":"udp","client":"10.0.0.1","port":40001,"server":"10.0.0.3",` +
 			`"id":7,"name":"x","type":"A","first":1700000000.002,"tries":1,"packet":3,"answerPacket":4,"latency":0.001,"time":0.001,"rcode":"NXDOMAIN"}` + "\n",
 	} {
 		if diff := cmp.Diff(want, files[name]); diff != "" {

@@ -125,7 +125,7 @@ func BenchmarkScan(b *testing.B) {
 			if err := s.Read(context.Background(), Capture{Path: "x"}, bytes.NewReader(data)); err != nil {
 				b.Fatal(err)
 			}
-			if r := s.Finish(); len(r.Missing) != 0 || len(r.Flows) < 2000 {
+			if r := finish(s); len(r.Missing) != 0 || len(r.Flows) < 2000 {
 				b.Fatal(len(r.Flows), r.Missing)
 			}
 		}

@@ -16,8 +16,6 @@
 //
 //   - each place is a conversation of its own, where tshark takes all packets of
 //     a file with the same addresses together;
-//   - of segments that are not acknowledged the last 2,048 of each direction are
-//     remembered, not the first 10,000;
 //   - segments in IP fragments are counted, but not analysed: tshark reassembles
 //     them;
 //   - a DNS query that is sent again later than 5 seconds after the first is still
@@ -28,7 +26,7 @@
 // Files are hostile. Memory is bounded by [Limits], whatever a file holds: when
 // there are too many flows the oldest are ended (their later packets begin a
 // new row), when there are too many rows the rest is left out. Both are told by
-// [Result.Missing], as is a file that is cut off or damaged; what came before
+// [Scanner.Finish], as is a file that is cut off or damaged; what came before
 // counts.
 package flow
 
@@ -87,14 +85,6 @@ type Query struct {
 	Path string
 }
 
-// Result is what all files came to, in the order of the files and of the
-// packets in them.
-type Result struct {
-	Flows   []Row
-	DNS     []Query
-	Missing []abi.Missing
-}
-
 // Scanner reads captures, one after the other, and compares them in the end.
 type Scanner struct {
 	lim    Limits
@@ -128,12 +118,12 @@ func New(lim Limits) *Scanner {
 	return &Scanner{lim: lim.withDefaults(), seed: h.Sum64() | 1}
 }
 
-// Read takes in one capture. What is wrong with the file is in the result;
-// the error is ctx's.
+// Read takes in one capture. What is wrong with the file [Scanner.Finish]
+// tells; the error is ctx's.
 func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 	f := &file{Capture: c}
 	s.files = append(s.files, f)
-	t := &tracker{s: s, file: f, table: newTable(s.seed), r: newReader(in)}
+	t := &tracker{s: s, file: f, table: newTable(s.seed), r: newReader(in), buffers: bufferRoom}
 	err := t.r.each(func(p *packet) error {
 		if p.number&0xffff == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -151,22 +141,24 @@ func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 	return nil
 }
 
-// Finish compares the places and gives the rows.
-func (s *Scanner) Finish() Result {
-	var r Result
+// Finish compares the places, and gives every row, in the order of the files
+// and of the packets in them. It says what is missing.
+func (s *Scanner) Finish(flow func(*Row), dns func(*Query)) []abi.Missing {
 	vanished := s.compare()
+	s.prints = prints{}
 	for _, f := range s.flows {
 		row := f.row()
 		row.Vanished = vanished[f]
-		r.Flows = append(r.Flows, row)
+		flow(&row)
 	}
 	for _, q := range s.dns {
-		r.DNS = append(r.DNS, Query{q.row(), q.flow.place.file.Path})
+		dns(&Query{q.row(), q.flow.place.file.Path})
 	}
+	var missing []abi.Missing
 	for _, f := range s.files {
 		for _, why := range f.missing {
-			r.Missing = append(r.Missing, abi.Missing{Source: f.Path, Reason: why})
+			missing = append(missing, abi.Missing{Source: f.Path, Reason: why})
 		}
 	}
-	return r
+	return missing
 }

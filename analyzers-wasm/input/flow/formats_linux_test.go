@@ -53,7 +53,7 @@ func TestEngine(t *testing.T) {
 	p := walk(t, nil, func(l *lab) {
 		stop, stopAny = l.engine(1), l.capture(1, "any", "-y", "LINUX_SLL2")
 		echoes(l, "10.77.0.2:80", 3)
-		l.in(1, "nft", "add", "rule", "ip", "t", "forward", "numgen", "inc", "mod", "7", "0", "counter", "drop")
+		l.in(1, "nft", "add", "rule", "ip", "t", "forward", "numgen", "inc", "mod", "15", "0", "counter", "drop")
 		echoes(l, "10.77.0.2:80", 3)
 	})
 	file, anyFile := stop(), stopAny()

@@ -6,10 +6,24 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"testing"
+
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // small are limits that a fuzzer reaches.
 func small() Limits { return Limits{Active: 8, Rows: 40, Queries: 20, Prints: 200} }
+
+// result is all that a scanner gives.
+type result struct {
+	Flows   []Row
+	DNS     []Query
+	Missing []abi.Missing
+}
+
+func finish(s *Scanner) (r result) {
+	r.Missing = s.Finish(func(row *Row) { r.Flows = append(r.Flows, *row) }, func(q *Query) { r.DNS = append(r.DNS, *q) })
+	return r
+}
 
 // scanBytes reads files twice and holds what any input must keep to.
 func scanBytes(t *testing.T, files ...[]byte) {
@@ -22,7 +36,7 @@ func scanBytes(t *testing.T, files ...[]byte) {
 				t.Fatal(err)
 			}
 		}
-		r := s.Finish()
+		r := finish(s)
 		if len(r.Flows) > 40 || len(r.DNS) > 20 {
 			t.Fatalf("%d flows, %d queries", len(r.Flows), len(r.DNS))
 		}
@@ -89,7 +103,7 @@ func FuzzTLS(f *testing.F) {
 			t.Fatalf("a name of %d bytes", len(name))
 		}
 		s := New(small())
-		tr := &tracker{s: s}
+		tr := &tracker{s: s, buffers: 1000}
 		x := &flow{}
 		seq := uint32(1<<32 - 5)
 		for i := 0; i < len(b); {
@@ -100,8 +114,8 @@ func FuzzTLS(f *testing.F) {
 		if x.extra != nil {
 			tr.closeTLS(x.extra)
 		}
-		if tr.hellos != 0 {
-			t.Fatalf("%d hellos are still counted", tr.hellos)
+		if tr.buffers != 1000 {
+			t.Fatalf("room for %d bytes is left of 1000", tr.buffers)
 		}
 	})
 }
@@ -120,11 +134,14 @@ func FuzzDNS(f *testing.F) {
 			}
 		}
 		stream := append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
-		tr := &tracker{s: New(small())}
+		tr := &tracker{s: New(small()), buffers: 1000}
 		x := &flow{ends: [2]end{}}
 		for i := 0; i < len(stream); i += 7 {
 			n := min(7, len(stream)-i)
 			tr.dnsSegment(x, 0, &headers{seq: uint32(i), payload: stream[i : i+n], length: n}, &packet{number: i + 1})
+		}
+		if tr.end(x); tr.buffers != 1000 {
+			t.Fatalf("room for %d bytes is left of 1000", tr.buffers)
 		}
 	})
 }

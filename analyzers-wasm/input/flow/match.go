@@ -30,7 +30,7 @@ type prints struct {
 
 const (
 	printChunk = 4096
-	anchors    = 16 // footprints by which the flows of one connection find each other
+	anchors    = 8  // footprints by which the flows of one connection find each other
 	maxShared  = 64 // flows with the same footprint: more say nothing
 	maxSights  = 64 // places of one connection
 )

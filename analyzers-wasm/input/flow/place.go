@@ -21,15 +21,15 @@ func (t *tracker) place(p *packet) (*place, uint8) {
 	d, index, dir := p.iface, 0, p.dir
 	switch d.link {
 	case linkSLL2:
-		index = int(min(be32(p.data[4:]), maxInterfaces))
+		index = int(be32(p.data[4:]) & 0x7fffffff)
 		dir = pktType(p.data[10])
 	case linkSLL:
 		dir = pktType(p.data[1])
 	}
-	for len(d.places) <= index {
-		d.places = append(d.places, nil)
+	pl := d.place
+	if index > 0 {
+		pl = d.others[index]
 	}
-	pl := d.places[index]
 	if pl == nil {
 		if len(t.s.places) >= maxPlaces {
 			return nil, 0
@@ -40,7 +40,14 @@ func (t *tracker) place(p *packet) (*place, uint8) {
 		}
 		pl.loop = d.name == "lo" || d.link == linkNull || d.link == linkLoop || d.link == linkSLL2 && be16(p.data[8:]) == 772
 		t.s.places = append(t.s.places, pl)
-		d.places[index] = pl
+		if index == 0 {
+			d.place = pl
+		} else {
+			if d.others == nil {
+				d.others = map[int]*place{}
+			}
+			d.others[index] = pl
+		}
 	}
 	if pl.loop {
 		dir = 0

@@ -45,7 +45,7 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 	x := f.more()
 	s := x.dns[from]
 	if s == nil {
-		s = newStream(h.seq, 2*maxMessage)
+		s = newStream(h.seq, maxMessage)
 		if d := &f.ends[from].direction; f.synced && d.seen {
 			s.next = d.base + 1
 		}
@@ -54,7 +54,7 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 	if s.broken() {
 		return
 	}
-	s.push(h.seq, h.payload, h.length)
+	s.push(h.seq, h.payload, h.length, &t.buffers)
 	for len(s.data) >= 2 {
 		n := 2 + int(be16(s.data))
 		whole := n <= len(s.data)
@@ -72,10 +72,10 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 			t.message(f, from, &m, p)
 		}
 		if s.broken() {
-			s.data, s.wait = nil, nil
+			s.free(&t.buffers)
 			return
 		}
-		s.take(n)
+		s.take(n, &t.buffers)
 	}
 }
 

@@ -57,7 +57,8 @@ type device struct {
 	snap   int
 	filter bool
 	scale  timescale
-	places []*place // by ifindex of SLL2; the first for all others
+	place  *place
+	others map[int]*place // of SLL2, by their number
 }
 
 // timescale turns time stamps into nanoseconds.

@@ -2,7 +2,7 @@ package flow
 
 func (t *tracker) segment(f *flow, from uint8, h *headers, p *packet) {
 	fwd, rev := &f.ends[from], &f.ends[1-from]
-	m := analyse(&fwd.direction, &rev.direction, h, p.nanos, f.rtt, &t.room)
+	m := analyse(&fwd.direction, &rev.direction, h, p.nanos, f.rtt)
 	if m != 0 {
 		fwd.mark(m, p.number)
 	}

@@ -10,6 +10,7 @@ type stream struct {
 	limit int
 	wait  []chunk // what lies beyond a gap
 	cut   bool    // bytes are missing for good
+	held  int     // bytes that count against the room of all streams
 }
 
 type chunk struct {
@@ -21,8 +22,9 @@ const maxWaiting = 16 // chunks beyond a gap
 
 func newStream(seq uint32, limit int) *stream { return &stream{next: seq, limit: limit} }
 
-// push takes a segment of so many bytes, of which payload was captured.
-func (s *stream) push(seq uint32, payload []byte, length int) {
+// push takes a segment of so many bytes, of which payload was captured. room is
+// what all streams together may still hold.
+func (s *stream) push(seq uint32, payload []byte, length int, room *int) {
 	s.place(seq, payload, length)
 	for again := true; again && !s.cut; {
 		again = false
@@ -35,6 +37,25 @@ func (s *stream) push(seq uint32, payload []byte, length int) {
 			}
 		}
 	}
+	if s.settle(room); *room < 0 {
+		s.cut = true
+	}
+}
+
+// settle counts what is held.
+func (s *stream) settle(room *int) {
+	now := cap(s.data)
+	for _, c := range s.wait {
+		now += len(c.data)
+	}
+	*room += s.held - now
+	s.held = now
+}
+
+// free gives the room back.
+func (s *stream) free(room *int) {
+	*room += s.held
+	s.held, s.data, s.wait = 0, nil, nil
 }
 
 func (s *stream) place(seq uint32, payload []byte, length int) {
@@ -62,4 +83,9 @@ func (s *stream) place(seq uint32, payload []byte, length int) {
 func (s *stream) broken() bool { return s.cut }
 
 // take removes what was used.
-func (s *stream) take(n int) { s.data = append(s.data[:0], s.data[n:]...) }
+func (s *stream) take(n int, room *int) {
+	if s.data = append(s.data[:0], s.data[n:]...); len(s.data) == 0 {
+		s.data = nil
+	}
+	s.settle(room)
+}

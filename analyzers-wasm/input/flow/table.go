@@ -33,8 +33,8 @@ func keyOf(h *headers, place uint32) (k key, fromLow bool) {
 	return k, low
 }
 
-// maxPlaces is how many places fit into a key.
-const maxPlaces = 1 << 22
+// maxPlaces bounds the devices of all files; 22 bits of a key are theirs.
+const maxPlaces = 10_000
 
 // mix is a hash of two words; its quality is that of a wide product.
 func mix(a, b uint64) uint64 {

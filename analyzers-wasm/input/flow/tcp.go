@@ -54,17 +54,15 @@ type direction struct {
 	fromSYN  bool  // window is that of a SYN, and never scaled
 	seen     bool  // base is known
 	base     uint32
-	unacked  spans
 }
 
 func after(a, b uint32) bool  { return int32(a-b) > 0 }
 func before(a, b uint32) bool { return int32(a-b) < 0 }
 
 // analyse says what a segment is, and remembers it. fwd is the direction of
-// the segment, rev the other; rtt is of the handshake, 0 when not known; room
-// is how many segments may still be remembered in new memory. The
+// the segment, rev the other; rtt is of the handshake, 0 when not known. The
 // rules are those that Wireshark's manual gives for tcp.analysis, in their order.
-func analyse(fwd, rev *direction, h *headers, now, rtt int64, room *int) marks {
+func analyse(fwd, rev *direction, h *headers, now, rtt int64) marks {
 	length, flags, window := uint32(h.length), h.tcpFlags, uint32(h.window)
 	if !fwd.seen {
 		fwd.seen, fwd.base = true, h.seq-1
@@ -92,10 +90,9 @@ func analyse(fwd, rev *direction, h *headers, now, rtt int64, room *int) marks {
 	if (length > 0 || flags&(flagSYN|flagFIN) != 0) && m&markKeepAlive == 0 {
 		m |= fwd.again(rev, h, length, now, rtt)
 	}
-	fwd.advance(h, length, now, m, room)
+	fwd.advance(h, length, now, m)
 	fwd.window, fwd.acked, fwd.ackTime, fwd.last = window, h.ack, now, m
 	fwd.fromSYN = flags&flagSYN != 0
-	rev.unacked.ack(h.ack)
 	if flags&flagSYN != 0 {
 		fwd.scaling(rev, h)
 	}
@@ -173,9 +170,6 @@ func (fwd *direction) again(rev *direction, h *headers, length uint32, now, rtt 
 	if rev.repeats >= 2 && now-rev.ackTime < fastWithin && rev.acked == h.seq {
 		return markFast
 	}
-	if fwd.unacked.has(h.seq, end) {
-		return markRetrans
-	}
 	if h.tcpFlags&(flagSYN|flagFIN) != 0 {
 		end++
 	}
@@ -190,13 +184,10 @@ func (fwd *direction) again(rev *direction, h *headers, length uint32, now, rtt 
 }
 
 // advance moves the numbers on.
-func (fwd *direction) advance(h *headers, length uint32, now int64, m marks, room *int) {
+func (fwd *direction) advance(h *headers, length uint32, now int64, m marks) {
 	end := h.seq + length
-	if length > 0 || h.tcpFlags&(flagSYN|flagFIN) != 0 {
-		if h.tcpFlags&(flagSYN|flagFIN) != 0 {
-			end++
-		}
-		fwd.unacked.add(h.seq, end, room)
+	if h.tcpFlags&(flagSYN|flagFIN) != 0 {
+		end++
 	}
 	if m&markProbe != 0 {
 		return
@@ -218,64 +209,4 @@ func (fwd *direction) scaling(rev *direction, h *headers) {
 	if h.tcpFlags&flagACK != 0 && (fwd.scale == scaleUnknown || rev.scale == scaleUnknown) {
 		fwd.scale, rev.scale = scaleNone, scaleNone
 	}
-}
-
-// spans are the segments that were not acknowledged yet, in a ring that grows
-// up to maxSpans and then lets the oldest go.
-type spans struct {
-	ring    []span
-	head, n int
-}
-
-type span struct{ from, to uint32 }
-
-const maxSpans = 2048
-
-func (s *spans) add(from, to uint32, room *int) {
-	if s.n == len(s.ring) && !s.grow(room) {
-		if s.n == 0 {
-			return
-		}
-		s.head, s.n = s.head+1, s.n-1
-	}
-	s.ring[(s.head+s.n)&(len(s.ring)-1)] = span{from, to}
-	s.n++
-}
-
-func (s *spans) grow(room *int) bool {
-	more := max(8, len(s.ring))
-	if s.n == maxSpans || more > *room {
-		return false
-	}
-	*room -= more
-	grown := make([]span, len(s.ring)+more)
-	for i := range s.n {
-		grown[i] = s.ring[(s.head+i)&(len(s.ring)-1)]
-	}
-	s.ring, s.head = grown, 0
-	return true
-}
-
-// free gives the memory back.
-func (s *spans) free(room *int) {
-	*room += len(s.ring)
-	*s = spans{}
-}
-
-// ack takes away what is acknowledged. Segments stand nearly in order: what is
-// old but behind one that is not waits for that one.
-func (s *spans) ack(n uint32) {
-	for s.n > 0 && !after(s.ring[s.head&(len(s.ring)-1)].to, n) {
-		s.head, s.n = s.head+1, s.n-1
-	}
-}
-
-// has says whether one segment covered the range.
-func (s *spans) has(from, to uint32) bool {
-	for i := range s.n {
-		if sp := s.ring[(s.head+i)&(len(s.ring)-1)]; !before(from, sp.from) && !after(to, sp.to) {
-			return true
-		}
-	}
-	return false
 }

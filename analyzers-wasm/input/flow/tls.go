@@ -11,7 +11,6 @@ const (
 	recordAlert     = 21
 	recordHandshake = 22
 	maxHello        = 16 << 10
-	maxHellos       = 512 // that are put together at a time
 	maxName         = 255
 	maxRecord       = 16384 + 2048
 )
@@ -74,20 +73,16 @@ func (t *tracker) firstHello(x *extra, st *tlsState, h *headers) {
 		x.sni = name // a segment that was cut gives what it has
 		return
 	}
-	if t.hellos == maxHellos {
-		return
-	}
-	t.hellos++
 	st.hello = newStream(h.seq, maxHello)
 	t.hello(x, st, h)
 }
 
 func (t *tracker) hello(x *extra, st *tlsState, h *headers) {
-	st.hello.push(h.seq, h.payload, h.length)
+	st.hello.push(h.seq, h.payload, h.length, &t.buffers)
 	name, whole := serverName(st.hello.data)
 	if whole || name != "" || st.hello.broken() {
 		x.sni = name
-		t.hellos--
+		st.hello.free(&t.buffers)
 		st.hello = nil
 	}
 }
@@ -96,7 +91,7 @@ func (t *tracker) closeTLS(x *extra) {
 	for i := range x.tls {
 		if x.tls[i].hello != nil {
 			x.sni, _ = serverName(x.tls[i].hello.data)
-			t.hellos--
+			x.tls[i].hello.free(&t.buffers)
 			x.tls[i].hello = nil
 		}
 	}

@@ -33,7 +33,7 @@ func TestHelloInPieces(t *testing.T) {
 	}
 	third := len(hello) / 3
 	for name, order := range map[string][]int{"in order": {0, 1, 2}, "backwards": {0, 2, 1}, "again": {0, 0, 2, 0, 1}} {
-		tr, f := &tracker{s: New(Limits{})}, &flow{}
+		tr, f := &tracker{s: New(Limits{}), buffers: bufferRoom}, &flow{}
 		for _, i := range order {
 			end := (i + 1) * third
 			if i == 2 {
@@ -41,13 +41,13 @@ func TestHelloInPieces(t *testing.T) {
 			}
 			tr.tls(f, 0, &headers{seq: 1000 + uint32(i*third), payload: hello[i*third : end], length: end - i*third})
 		}
-		if f.extra == nil || f.extra.sni != "a.long.name.example" || tr.hellos != 0 {
-			t.Errorf("%s: %+v, %d open", name, f.extra, tr.hellos)
+		if f.extra == nil || f.extra.sni != "a.long.name.example" || tr.buffers != bufferRoom {
+			t.Errorf("%s: %+v, room %d", name, f.extra, tr.buffers)
 		}
 	}
-	tr, f := &tracker{s: New(Limits{})}, &flow{}
+	tr, f := &tracker{s: New(Limits{}), buffers: bufferRoom}, &flow{}
 	tr.tls(f, 0, &headers{seq: 1, payload: hello[:60], length: 1400})
-	if f.extra == nil || f.extra.sni != "" || tr.hellos != 0 {
+	if f.extra == nil || f.extra.sni != "" || tr.buffers != bufferRoom {
 		t.Errorf("a segment that was cut before the name: %+v", f.extra)
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 // What a file may have open at a time.
 const (
-	spanRoom   = 4 << 20 // segments that wait for their acknowledgement
-	maxICMP    = 16      // errors kept of a flow
+	bufferRoom = 32 << 20 // bytes of messages and handshakes that are not whole yet
+	maxICMP    = 16       // errors kept of a flow
 	flowsChunk = 256
 	fragSlots  = 64
 )
@@ -69,21 +69,21 @@ func (f *flow) more() *extra {
 
 // tracker follows the flows of one file.
 type tracker struct {
-	s      *Scanner
-	file   *file
-	r      *reader
-	table  table
-	room   int
-	hellos int
-	frags  [fragSlots]piece
-	chunk  []flow
-	from   int // the file's first flow in s.flows
-	lost   int
-	asked  int
-	cut    int // DNS messages that were cut
-	ended  int
-	links  map[uint16]int // packets of link types that are not decoded
-	h      headers
+	s       *Scanner
+	file    *file
+	r       *reader
+	table   table
+	buffers int // bytes that streams may still hold
+	frags   [fragSlots]piece
+	chunk   []flow
+	from    int // the file's first flow in s.flows
+	lost    int
+	devices int // packets of devices beyond the bound
+	asked   int
+	cut     int // DNS messages that were cut
+	ended   int
+	links   map[uint16]int // packets of link types that are not decoded
+	h       headers
 }
 
 // piece remembers whose the later fragments of a datagram are.
@@ -107,6 +107,7 @@ func (t *tracker) take(p *packet) {
 	}
 	pl, dir := t.place(p)
 	if pl == nil {
+		t.devices++
 		return
 	}
 	h := &t.h
@@ -244,11 +245,13 @@ func (t *tracker) evict() {
 // end frees what only a flow that goes on needs.
 func (t *tracker) end(f *flow) {
 	for ; f != nil; f = f.twin {
-		for i := range f.ends {
-			f.ends[i].unacked.free(&t.room)
-		}
 		if f.extra != nil {
 			t.closeTLS(f.extra)
+			for _, d := range f.extra.dns {
+				if d != nil {
+					d.free(&t.buffers)
+				}
+			}
 			f.extra.dns, f.extra.queries = [2]*stream{}, nil
 		}
 	}
@@ -316,5 +319,6 @@ func (t *tracker) finish(whole bool) {
 	lack(t.ended, "more than %d flows at a time: %d were ended early, and may stand in several rows", t.s.lim.Active, t.ended)
 	lack(t.lost, "more than %d flows: %d packets of others were left out", t.s.lim.Rows, t.lost)
 	lack(t.asked, "more than %d DNS queries: %d others were left out", t.s.lim.Queries, t.asked)
+	lack(t.devices, "more than %d devices: %d packets of others were left out", maxPlaces, t.devices)
 	lack(t.cut, "%d DNS messages were cut by the length that was captured of each packet", t.cut)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // scan reads files with default limits.
-func scan(t testing.TB, names ...string) Result {
+func scan(t testing.TB, names ...string) result {
 	t.Helper()
 	s := New(Limits{})
 	for _, name := range names {
@@ -28,7 +28,7 @@ func scan(t testing.TB, names ...string) Result {
 		}
 		f.Close()
 	}
-	return s.Finish()
+	return finish(s)
 }
 
 // peerFields is all that tshark is asked for.
