@@ -3,7 +3,9 @@ package host
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -51,6 +53,7 @@ var (
 	opLoad        = []byte{0x28, 2, 0}
 	opLoadByte    = []byte{0x2d, 0, 0}
 	opEq          = []byte{0x46}
+	opEqz         = []byte{0x45}
 	opGrow        = []byte{0x40, 0x00}
 	opFill        = []byte{0xfc, 11, 0}
 )
@@ -85,6 +88,13 @@ type spec struct {
 	print   string      // printed by analyze before its instructions
 	more    [][]byte    // further functions () -> (), with their locals in front
 	imports [][2]string // further imports, of type ()
+	wasi    []string    // further functions of WASI, see wasiTypes
+	globals int         // so many globals
+	data2   int         // so many more segments of data
+	exports int         // _start under so many more names
+	extra   []byte      // of the table section, instead of table
+	places  []string    // further texts, from placeAt on
+	last    string      // printed by printLater
 	pages   uint64      // memory at the start; 4
 	start   bool        // a start function, which is the first of more
 	name    string      // of the export of _start
@@ -96,7 +106,10 @@ const (
 	iovPrint   = 1032
 	iovFlood   = 1040
 	written    = 1048
+	iovLater   = 1056
 	dataAt     = 2048
+	placeAt    = 128 << 10
+	laterAt    = 192 << 10
 )
 
 func fdWriteCode(fd, iov int64) []byte {
@@ -110,13 +123,18 @@ func (s spec) bytes() []byte {
 	if s.name == "" {
 		s.name = "_start"
 	}
-	shift := len(s.imports)
+	shift := len(s.imports) + len(s.wasi)
+	functions := [][]byte{{0x60, 0, 0}, {0x60, 1, 0x7f, 0}, {0x60, 2, 0x7f, 0x7f, 1, 0x7f}, {0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f}}
 	imports := [][]byte{}
 	for _, f := range []struct {
 		name string
 		typ  byte
 	}{{"fd_write", typeFour}, {"args_sizes_get", typeTwo}, {"args_get", typeTwo}, {"proc_exit", typeOne}, {"poll_oneoff", typeFour}} {
 		imports = append(imports, cat(text(wasi), text(f.name), []byte{0, f.typ}))
+	}
+	for _, name := range s.wasi {
+		imports = append(imports, cat(text(wasi), text(name), []byte{0, byte(len(functions))}))
+		functions = append(functions, wasiType(name))
 	}
 	for _, f := range s.imports {
 		imports = append(imports, cat(text(f[0]), text(f[1]), []byte{0, typeNone}))
@@ -134,17 +152,70 @@ func (s spec) bytes() []byte {
 		bodies, types = append(bodies, cat(uleb(uint64(len(f))), f)), append(types, []byte{typeNone})
 	}
 	out := cat([]byte("\x00asm\x01\x00\x00\x00"),
-		section(1, vec([]byte{0x60, 0, 0}, []byte{0x60, 1, 0x7f, 0}, []byte{0x60, 2, 0x7f, 0x7f, 1, 0x7f}, []byte{0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f})),
+		section(1, vec(functions...)),
 		section(2, vec(imports...)), section(3, vec(types...)))
 	if s.table {
-		out = append(out, section(4, vec([]byte{0x70, 0, 1}))...)
+		s.extra = vec([]byte{0x70, 0, 1})
 	}
-	out = cat(out, section(5, vec(cat([]byte{0}, uleb(s.pages)))),
-		section(7, vec(cat(text(s.name), []byte{0}, uleb(uint64(ownFunctions+shift))), cat(text("memory"), []byte{2, 0}))))
+	if s.extra != nil {
+		out = append(out, section(4, s.extra)...)
+	}
+	out = append(out, section(5, vec(cat([]byte{0}, uleb(s.pages))))...)
+	if s.globals > 0 {
+		out = append(out, section(6, append(uleb(uint64(s.globals)), repeat(cat([]byte{0x7f, 1}, i32(0), opEnd), s.globals)...))...)
+	}
+	names := [][]byte{cat(text(s.name), []byte{0}, uleb(uint64(ownFunctions+shift))), cat(text("memory"), []byte{2, 0})}
+	for i := range s.exports {
+		names = append(names, cat(text(fmt.Sprint("e", i)), []byte{0}, uleb(uint64(ownFunctions+shift))))
+	}
+	out = append(out, section(7, vec(names...))...)
 	if s.start {
 		out = append(out, section(8, uleb(uint64(ownFunctions+shift+1)))...)
 	}
-	return cat(out, section(10, vec(bodies...)), section(11, vec(s.data()...)))
+	data := s.data()
+	for range s.data2 {
+		data = append(data, cat([]byte{0}, i32(0), opEnd, text("")))
+	}
+	return cat(out, section(10, vec(bodies...)), section(11, vec(data...)))
+}
+
+// wasiType is the type of a function of WASI: i and I stand for parameters of
+// 32 and 64 bits; all return one of 32.
+func wasiType(name string) []byte {
+	params := map[string]string{
+		"random_get": "ii", "clock_time_get": "iIi", "clock_res_get": "ii", "sched_yield": "", "path_open": "iiiiiIIii", "fd_renumber": "ii",
+		"fd_prestat_get": "ii", "fd_prestat_dir_name": "iii", "fd_close": "i", "fd_read": "iiii", "fd_pwrite": "iiiIi", "fd_allocate": "iII",
+		"fd_filestat_set_size": "iI", "fd_fdstat_set_flags": "ii", "fd_readdir": "iiiIi", "fd_seek": "iIii", "path_symlink": "iiiii", "path_link": "iiiiiii",
+		"path_readlink": "iiiiii", "path_create_directory": "iii", "path_unlink_file": "iii", "path_rename": "iiiiii", "path_filestat_get": "iiiii",
+		"sock_accept": "iii", "sock_recv": "iiiiii", "sock_send": "iiiii", "sock_shutdown": "ii", "environ_sizes_get": "ii", "environ_get": "ii",
+	}[name]
+	t := append([]byte{0x60}, uleb(uint64(len(params)))...)
+	for _, p := range params {
+		if p == 'i' {
+			t = append(t, 0x7f)
+		} else {
+			t = append(t, 0x7e)
+		}
+	}
+	return append(t, 1, 0x7f)
+}
+
+// invoke calls a function of s.wasi with constants, and drops the result.
+func (s spec) invoke(name string, args ...int64) []byte {
+	return append(s.ask(name, args...), opDrop...)
+}
+
+func (s spec) ask(name string, args ...int64) []byte {
+	var code []byte
+	t := wasiType(name)
+	for i, a := range args {
+		op := byte(0x41)
+		if t[2+i] == 0x7e {
+			op = 0x42
+		}
+		code = append(append(code, op), sleb(a)...)
+	}
+	return append(code, call(ownFunctions+slices.Index(s.wasi, name))...)
 }
 
 func (s spec) printCode() []byte {
@@ -164,7 +235,16 @@ func (s spec) data() [][]byte {
 	return [][]byte{
 		at(iovDeclare, iov(dataAt, len(s.declare))), at(iovPrint, iov(printAt, len(s.print))),
 		at(iovFlood, iov(dataAt, 64<<10)), at(dataAt, []byte(s.declare+s.print)),
+		at(iovLater, iov(laterAt, len(s.last))), at(laterAt, []byte(s.last)), at(placeAt, []byte(strings.Join(s.places, ""))),
 	}
+}
+
+// printLater prints a text that comes after the other instructions.
+func printLater() []byte { return fdWriteCode(1, iovLater) }
+
+func (s spec) later(text string) spec {
+	s.last = text
+	return s
 }
 
 // function is a body with its size in front; locals are pairs of count and type.

@@ -188,12 +188,12 @@ func (c *child) execute(ctx context.Context, cmd command) ending {
 	clock := &clock{now: cmd.Clock}
 	config := wazero.NewModuleConfig().WithName("").WithArgs(name, cmd.Verb).
 		WithStdin(strings.NewReader("")).
-		WithStdout(frameWriter{c.out, frameStdout}).WithStderr(frameWriter{c.out, frameStderr}).
+		WithStdout(frameWriter{c, frameStdout}).WithStderr(frameWriter{c, frameStderr}).
 		WithFSConfig(wazero.NewFSConfig().WithFSMount(files, "/")).
 		WithWalltime(clock.wall, sys.ClockResolution(time.Millisecond)).
 		WithNanotime(clock.nano, sys.ClockResolution(time.Millisecond)).
 		WithNanosleep(clock.sleep).WithOsyield(func() {}).
-		WithRandSource(rand.NewChaCha8([32]byte(cmd.Seed))).
+		WithRandSource(paidReader{c, rand.NewChaCha8([32]byte(cmd.Seed))}).
 		WithStartFunctions()
 	return c.ending(c.start(experimental.WithMemoryAllocator(ctx, c.memory), config, cmd.Fuel))
 }
@@ -259,23 +259,53 @@ func (c *child) fileSystem(cmd command) (*spoolFS, error) {
 			return nil, err
 		}
 	}
-	return newSpoolFS(c.spool, files, time.Unix(0, cmd.Clock))
+	return newSpoolFS(paidFile{c}, files, time.Unix(0, cmd.Clock))
 }
+
+// charge takes the fuel for what the host does for the guest: like copying
+// bytes, and as much again as finding out what to do.
+func (c *child) charge(bytes int) {
+	if c.counter != nil {
+		c.counter.Set(c.counter.Get() - hostCall - uint64(bytes)/8)
+	}
+}
+
+const hostCall = 1000
 
 // frameWriter sends what a guest prints.
 type frameWriter struct {
-	w    io.Writer
+	c    *child
 	kind byte
 }
 
 func (f frameWriter) Write(p []byte) (int, error) {
+	f.c.charge(len(p))
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := writeFrame(f.w, f.kind, p); err != nil {
+	if err := writeFrame(f.c.out, f.kind, p); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// paidReader charges a guest for what it reads.
+type paidReader struct {
+	c *child
+	r io.Reader
+}
+
+func (p paidReader) Read(b []byte) (int, error) {
+	p.c.charge(len(b))
+	return p.r.Read(b)
+}
+
+// paidFile charges a guest for what it reads of the spool.
+type paidFile struct{ c *child }
+
+func (p paidFile) ReadAt(b []byte, off int64) (int, error) {
+	p.c.charge(len(b))
+	return p.c.spool.ReadAt(b, off)
 }
 
 // clock is the guest's time: it moves 1 ms with every look, and by what the

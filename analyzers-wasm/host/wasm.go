@@ -12,8 +12,6 @@ import (
 // locals.
 const (
 	maxFunctions = 100_000
-	maxBody      = 128 << 10
-	maxLocals    = 2000
 	maxTypes     = 20_000
 	maxGlobals   = 20_000
 	maxSegments  = 200_000
@@ -35,6 +33,9 @@ type outline struct {
 	pages     uint64 // memory at the start
 	start     bool   // exports _start as a function
 	memory    bool   // exports its memory
+
+	params []uint32 // of each type
+	types  []uint32 // of each function of its own
 }
 
 var (
@@ -46,15 +47,20 @@ var (
 // refuses what the sandbox does not run.
 func inspect(wasm []byte) (outline, error) {
 	var o outline
+	err := o.walk(wasm)
+	return o, err
+}
+
+func (o *outline) walk(wasm []byte) error {
 	if len(wasm) < 8 || !bytes.Equal(wasm[:4], []byte("\x00asm")) {
-		return o, errNotWasm
+		return errNotWasm
 	}
 	switch v := wasm[4:8]; {
 	case bytes.Equal(v, []byte{1, 0, 0, 0}):
 	case v[2] == 1 && v[3] == 0:
-		return o, errors.New("this is a component (component model); want a core module: build for WASI preview 1 (wasip1, wasm32-wasi)")
+		return errors.New("this is a component (component model); want a core module: build for WASI preview 1 (wasip1, wasm32-wasi)")
 	default:
-		return o, fmt.Errorf("WebAssembly version %x; want version 1", v)
+		return fmt.Errorf("WebAssembly version %x; want version 1", v)
 	}
 	r := &wasmReader{b: wasm[8:]}
 	last := 0
@@ -62,20 +68,20 @@ func inspect(wasm []byte) (outline, error) {
 		id := r.byte()
 		body := r.bytes(r.u32())
 		if r.err != nil {
-			return o, r.err
+			return r.err
 		}
 		if id != 0 {
 			if order := sectionOrder(id); order <= last {
-				return o, fmt.Errorf("section %d is unknown or out of order", id)
+				return fmt.Errorf("section %d is unknown or out of order", id)
 			} else {
 				last = order
 			}
 		}
 		if err := o.section(id, &wasmReader{b: body}); err != nil {
-			return o, err
+			return err
 		}
 	}
-	return o, o.check()
+	return o.check()
 }
 
 // sectionOrder gives the place of a section; 0 for unknown ones. The count of
@@ -101,12 +107,11 @@ func (o *outline) section(id byte, r *wasmReader) error {
 	var err error
 	switch id {
 	case 1:
-		err = r.bound("types", maxTypes)
+		err = o.typeSection(r)
 	case 2:
 		err = o.importSection(r)
 	case 3:
-		o.functions = int(r.u32())
-		err = atMost("functions", o.functions, maxFunctions)
+		err = o.functionSection(r)
 	case 4:
 		err = o.tableSection(r)
 	case 5:
@@ -211,37 +216,85 @@ func (o *outline) exportSection(r *wasmReader) error {
 	return nil
 }
 
+// typeSection notes how many parameters each type of function has.
+func (o *outline) typeSection(r *wasmReader) error {
+	n := r.u32()
+	if err := atMost("types", int(n), maxTypes); err != nil {
+		return err
+	}
+	for range n {
+		if form := r.byte(); r.err == nil && form != 0x60 {
+			return fmt.Errorf("type %#x is of a proposal that is not supported", form)
+		}
+		params := r.u32()
+		r.bytes(params)
+		r.bytes(r.u32())
+		if r.err != nil {
+			return r.err
+		}
+		o.params = append(o.params, params)
+	}
+	return nil
+}
+
+func (o *outline) functionSection(r *wasmReader) error {
+	n := r.u32()
+	if err := atMost("functions", int(n), maxFunctions); err != nil {
+		return err
+	}
+	for range n {
+		o.types = append(o.types, r.u32())
+		if r.err != nil {
+			return r.err
+		}
+	}
+	o.functions = int(n)
+	return nil
+}
+
 func (o *outline) codeSection(r *wasmReader) error {
+	if err := atMost("bytes of code", len(r.b), maxCode); err != nil {
+		return err
+	}
 	n := r.u32()
 	if err := atMost("functions", int(n), maxFunctions); err != nil {
 		return err
 	}
 	o.bodies = int(n)
 	for i := range n {
-		size := r.u32()
-		if err := atMost(fmt.Sprintf("bytes in function %d", i), int(size), maxBody); err != nil {
+		s := shape{size: int(r.u32())}
+		if err := atMost(fmt.Sprintf("bytes in function %d", i), s.size, maxBody); err != nil {
 			return err
 		}
-		body := &wasmReader{b: r.bytes(size)}
+		body := &wasmReader{b: r.bytes(uint32(s.size))}
 		if r.err != nil {
 			return r.err
 		}
-		locals := uint64(0)
-		for range body.u32() {
-			locals += uint64(body.u32())
-			body.byte()
-			if body.err != nil {
-				return body.err
-			}
-			if locals > maxLocals {
-				return fmt.Errorf("function %d has more than %d local variables", i, maxLocals)
-			}
-		}
-		if body.err != nil {
-			return body.err
+		if err := o.function(i, &s, body); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (o *outline) function(i uint32, s *shape, body *wasmReader) error {
+	if int(i) < len(o.types) && int(o.types[i]) < len(o.params) {
+		s.locals = int(o.params[o.types[i]])
+	}
+	for range body.u32() {
+		s.locals += int(body.u32())
+		body.byte()
+		if body.err != nil {
+			return body.err
+		}
+		if s.locals > maxLocals {
+			return fmt.Errorf("function %d has more than %d local variables", i, maxLocals)
+		}
+	}
+	if err := s.walk(body); err != nil {
+		return err
+	}
+	return s.check(i)
 }
 
 // wasmReader reads the primitives of the format; the first error stands.
