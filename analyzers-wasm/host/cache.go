@@ -203,7 +203,7 @@ func meterSample() []byte {
 func (c *cache) key(digest string) string {
 	h := sha256.New()
 	h.Write(c.salt)
-	io.WriteString(h, digest)
+	h.Write([]byte(digest))
 	return hex.EncodeToString(h.Sum(nil))
 }
 

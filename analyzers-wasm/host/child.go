@@ -207,7 +207,7 @@ func (c *child) start(ctx context.Context, config wazero.ModuleConfig, fuel int6
 	} else if err != nil {
 		return err
 	}
-	defer m.Close(ctx)
+	defer func() { _ = m.Close(ctx) }() // ends with the process at the latest
 	counter, ok := m.ExportedGlobal(meter.Global).(api.MutableGlobal)
 	if !ok {
 		return errors.New("it was not metered")
