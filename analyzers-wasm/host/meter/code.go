@@ -118,19 +118,18 @@ func (f *function) walk() {
 func (f *function) instruction() {
 	r := &f.r
 	at := r.at
-	switch op := r.byte(); op {
-	case opNop:
+	op := r.byte()
+	if !free(op) {
+		f.parts[f.current].cost++
+	}
+	switch op {
 	case opBlock:
-		f.blockType()
-		f.frames = append(f.frames, frame{op: op, outer: f.current})
+		f.enter(op)
 	case opLoop:
-		f.blockType()
-		f.frames = append(f.frames, frame{op: op, outer: f.current})
+		f.enter(op)
 		f.open(-1)
 	case opIf:
-		f.blockType()
-		f.pay(1)
-		f.frames = append(f.frames, frame{op: op, outer: f.current})
+		f.enter(op)
 		f.open(f.current)
 	case opElse:
 		top := &f.frames[len(f.frames)-1]
@@ -142,37 +141,38 @@ func (f *function) instruction() {
 	case opEnd:
 		f.end()
 	case opBrTable:
-		f.pay(1)
 		f.brTable()
 	case opBrIf:
-		f.pay(1)
 		r.u32()
 		f.open(f.current)
 	case opMisc:
-		f.pay(1)
 		f.misc(at)
 	case opVector:
-		f.pay(1)
 		r.vectorInstruction()
 	case opMemoryGrow:
-		f.pay(1)
 		r.zero()
 		f.byLength(at, -13)
 	case opGlobalGet, opGlobalSet:
-		f.pay(1)
 		f.checkGlobal(r, r.u32())
 	case opLocalGet, opLocalSet, opLocalTee:
-		f.pay(1)
 		if n := r.u32(); uint64(n) >= f.locals {
 			r.fail("local variable %d; there are %d", n, f.locals)
 		}
 	default:
-		f.pay(1)
 		r.immediates(op)
 	}
 }
 
-func (f *function) pay(n uint64) { f.parts[f.current].cost += n }
+// free tells the instructions that only structure the code.
+func free(op byte) bool {
+	return op == opNop || op == opBlock || op == opLoop || op == opElse || op == opEnd
+}
+
+// enter begins a control structure.
+func (f *function) enter(op byte) {
+	f.blockType()
+	f.frames = append(f.frames, frame{op: op, outer: f.current})
+}
 
 // blockType reads the type of a control structure: nothing, one value, or the
 // index of a type, which is a signed number.
