@@ -204,7 +204,7 @@ func TestStops(t *testing.T) {
 
 // TestStart: a start function runs before there is a budget, and stops too.
 func TestStart(t *testing.T) {
-	metered := rewrite(t, assemble(t, `(module (func $s (loop (br 0))) (start $s))`))
+	metered := rewrite(t, assemble(t, `(module (func $s (loop `+strings.Repeat("(drop (i32.const 1))", 1000)+` (br 0))) (start $s))`))
 	if _, err := call(t, compiler(t), metered, 0); err == nil || !strings.Contains(err.Error(), "unreachable") {
 		t.Error(err)
 	}

@@ -196,3 +196,24 @@ func validate(t testing.TB, wasm []byte) {
 	}
 	build(t, nil, tool(t, "wasm-validate"), path)
 }
+
+func builtin(t testing.TB) []byte {
+	t.Helper()
+	return built(t, func(t testing.TB, out string) {
+		build(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, tool(t, "go"), "build", "-trimpath", "-ldflags=-s -w", "-o", out, "../../builtin")
+	})
+}
+
+// TestBuiltin: the module with the built-in rules declares the same when
+// metered.
+func TestBuiltin(t *testing.T) {
+	wasm := builtin(t)
+	metered := rewrite(t, wasm)
+	validate(t, metered)
+	e := interpreter(t) // which is sooner ready
+	want := e.start(t, e.compile(t, wasm), 0, "describe", bytes.NewReader(nil))
+	got := e.start(t, e.compile(t, metered), math.MaxInt64, "describe", bytes.NewReader(nil))
+	if want.err != nil || got.err != nil || got.stdout != want.stdout || len(want.stdout) < 1000 || got.used < 1_000_000 {
+		t.Errorf("%d bytes, %v; metered %d bytes, %v, %d fuel", len(want.stdout), want.err, len(got.stdout), got.err, got.used)
+	}
+}
