@@ -13,6 +13,28 @@ const embedFile = "embed.go"
 //go:embed *.go abi/*.go analyzertest/*.go analyzertest/cases/*.go ABI.md
 var source embed.FS
 
+//go:embed rust/casefile.rs c/casefile.h
+var libraries embed.FS
+
+// Library is what an analyzer in another language is written against, by the
+// language's name ("rust", "c"): its files by their paths below that of the
+// language, without tests.
+func Library(language string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	dir, err := fs.Sub(libraries, language)
+	if err != nil {
+		return nil, err
+	}
+	err = fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		files[path], err = fs.ReadFile(dir, path)
+		return err
+	})
+	return files, err
+}
+
 // VendorFiles is the source of this package and of those below it that an
 // author uses, without tests, and ABI.md, by their paths:
 // `casefile module new` writes it to vendor/. A program that does not call it

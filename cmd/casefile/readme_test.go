@@ -10,10 +10,7 @@ import (
 
 // TestReadme holds what both READMEs show of the demo against the demo.
 func TestReadme(t *testing.T) {
-	bin, err := build(t.TempDir())
-	if err != nil {
-		t.Fatal("make build: ", err)
-	}
+	bin := build(t)
 	out, err := exec.Command(bin, "demo", "-o", filepath.Join(t.TempDir(), "demo.tar.zst")).Output()
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +15,14 @@ import (
 
 func TestMain(m *testing.M) {
 	registrytest.Main()
-	os.Exit(m.Run())
+	var err error
+	if binDir, err = os.MkdirTemp("", "casefile-test-*"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(binDir) // a temporary folder
+	os.Exit(code)
 }
 
 // startRegistry starts a registry in a process of its own, with the login

@@ -8,18 +8,32 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// build makes the real binary, with all that is embedded in it, once.
-func build(dir string) (string, error) {
-	bin := filepath.Join(dir, "casefile")
+// binDir is where the tests' binary goes; TestMain makes and removes it.
+var binDir string
+
+// testBinary makes the real binary, with all that is embedded in it, once for all
+// tests.
+var testBinary = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(binDir, "casefile")
 	cmd := exec.Command("make", "-s", "-C", "../..", "build", "BIN="+bin)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=")
 	return bin, cmd.Run()
+})
+
+func build(t *testing.T) string {
+	t.Helper()
+	bin, err := testBinary()
+	if err != nil {
+		t.Fatal("make build: ", err)
+	}
+	return bin
 }
 
 // TestScripts runs each verb as a user would; one file is one behaviour.
@@ -30,10 +44,7 @@ func build(dir string) (string, error) {
 //	cut FILE BYTES         take bytes off the end
 //	registry [USER:PASS]   start an OCI registry, its address in $REGISTRY
 func TestScripts(t *testing.T) {
-	bin, err := build(t.TempDir())
-	if err != nil {
-		t.Fatal("make build: ", err)
-	}
+	bin := build(t)
 	cache, modules := goEnv(t, "GOCACHE"), goEnv(t, "GOMODCACHE")
 	project, err := filepath.Abs("../..")
 	if err != nil {

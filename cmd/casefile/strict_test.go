@@ -27,11 +27,7 @@ type rig struct {
 
 func newRig(t *testing.T) rig {
 	t.Helper()
-	bin, err := build(t.TempDir())
-	if err != nil {
-		t.Fatal("make build: ", err)
-	}
-	return rig{t, bin, t.TempDir()}
+	return rig{t, build(t), t.TempDir()}
 }
 
 func (r rig) run(stdin []byte, args ...string) []byte {

@@ -89,10 +89,7 @@ func TestCosignTimestamp(t *testing.T) {
 		t.Skip("needs cosign: set COSIGN")
 	}
 	dir := t.TempDir()
-	bin, err := build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := build(t)
 	tsa, err := newTSA(dir)
 	if err != nil {
 		t.Fatal(err)
