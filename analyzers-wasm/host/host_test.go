@@ -40,14 +40,14 @@ func TestMain(m *testing.M) {
 }
 
 // build compiles a program of testdata.
-func build(name, goos, goarch string) ([]byte, error) {
+func build(name, goos, goarch string, ldflags ...string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", name)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, name)
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", out, "./testdata/"+name)
+	cmd := exec.Command("go", "build", "-ldflags=-s -w "+strings.Join(ldflags, " "), "-o", out, "./testdata/"+name)
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, text)

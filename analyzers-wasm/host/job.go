@@ -16,6 +16,7 @@ import (
 // job is one run of one module: over everything, or over one node.
 type job struct {
 	u       *unit
+	node    string  // of a module of scope node
 	o       Options // with the evidence
 	w       *worker // nil until it has a child
 	spool   *spool  // nil when the worker has it, or none is needed any more
@@ -29,6 +30,14 @@ type job struct {
 	end      ending // no status as long as all is well
 	out      printed
 	findings []abi.ResolvedFinding
+	facts    []toldFact
+}
+
+// toldFact is what a module of scope node said of its node.
+type toldFact struct {
+	name  string
+	value json.RawMessage
+	place abi.ReportedEvidence // the first evidence
 }
 
 func newLog() *capture { return &capture{keep: maxLog, limit: maxLogTotal} }
@@ -160,7 +169,17 @@ func (j *job) read(ctx context.Context, text []byte) {
 	out, err := parseOutput(j.u.decl, text)
 	cited := citations{ctx: ctx, bundle: j.o.Bundle, inputs: j.inputs}
 	found, cerr := cited.resolve(out.findings)
-	j.findings = found
+	for i, f := range found {
+		if told := out.findings[i]; told.fact == "" {
+			j.findings = append(j.findings, f)
+		} else {
+			t := toldFact{name: told.fact, value: told.value}
+			if len(f.Places) > 0 {
+				t.place = f.Places[0]
+			}
+			j.facts = append(j.facts, t)
+		}
+	}
 	if cerr != nil && (err == nil || cerr.line < err.line) {
 		err = cerr
 	}

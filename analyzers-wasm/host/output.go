@@ -26,6 +26,8 @@ const (
 	maxString      = 4096
 	maxIdentity    = 512 // kinds, names, owners, times
 	maxMissing     = 64
+	maxFacts       = 10_000 // of one run
+	maxFactValue   = 64 << 10
 )
 
 // lineError is what is wrong with a line of a module's output; lines count from 1.
@@ -40,14 +42,20 @@ type printed struct {
 	outcomes []abi.Outcome
 }
 
+// printedFinding is a finding, or a fact, which has nothing but evidence.
 type printedFinding struct {
 	abi.Finding
-	line int
+	line  int
+	fact  string
+	value json.RawMessage
 }
 
 // parseOutput reads lines up to the first bad one.
 func parseOutput(d abi.Declaration, text []byte) (printed, *lineError) {
-	p := &outputParser{rules: map[string]bool{}}
+	p := &outputParser{rules: map[string]bool{}, declared: map[string]bool{}, node: d.Scope == abi.ScopeNode}
+	for _, f := range d.Facts {
+		p.declared[f.Fact] = true
+	}
 	for _, r := range d.Rules {
 		p.rules[r.ID] = true
 	}
@@ -65,8 +73,12 @@ func parseOutput(d abi.Declaration, text []byte) (printed, *lineError) {
 
 type outputParser struct {
 	rules    map[string]bool
+	declared map[string]bool // facts
+	node     bool            // of scope node
 	out      printed
 	evidence int
+	found    int
+	facts    int
 }
 
 func (p *outputParser) line(line []byte, nr int) error {
@@ -91,7 +103,7 @@ func (p *outputParser) line(line []byte, nr int) error {
 	case kind.Outcome != nil:
 		return p.outcome(line)
 	case kind.Fact != nil:
-		return errors.New("a fact, which only modules of scope node print")
+		return p.fact(line, nr)
 	}
 	return p.finding(line, nr)
 }
@@ -120,7 +132,7 @@ func (p *outputParser) outcome(line []byte) error {
 }
 
 func (p *outputParser) finding(line []byte, nr int) error {
-	if len(p.out.findings) == maxFindings {
+	if p.found++; p.found > maxFindings {
 		return fmt.Errorf("more than %d findings", maxFindings)
 	}
 	var f abi.Finding
@@ -136,8 +148,45 @@ func (p *outputParser) finding(line []byte, nr int) error {
 	if p.evidence > maxAllEvidence {
 		return fmt.Errorf("more than %d pieces of evidence in all", maxAllEvidence)
 	}
-	p.out.findings = append(p.out.findings, printedFinding{f, nr})
+	p.out.findings = append(p.out.findings, printedFinding{Finding: f, line: nr})
 	return nil
+}
+
+// fact takes what a module of scope node says of its node, for modules of
+// scope cluster.
+func (p *outputParser) fact(line []byte, nr int) error {
+	if !p.node {
+		return errors.New("a fact, which only modules of scope node print")
+	}
+	var f struct {
+		Fact     string          `json:"fact"`
+		Value    json.RawMessage `json:"value"`
+		Evidence []abi.Evidence  `json:"evidence"`
+	}
+	if err := json.Unmarshal(line, &f); err != nil {
+		return err
+	}
+	switch p.facts++; {
+	case !p.declared[f.Fact]:
+		return fmt.Errorf("fact %q is not declared by this module", shortReason(input.Clean(f.Fact)))
+	case p.facts > maxFacts:
+		return fmt.Errorf("more than %d facts", maxFacts)
+	case len(f.Value) == 0 || string(f.Value) == "null":
+		return fmt.Errorf("fact %s has no value", f.Fact)
+	case len(f.Value) > maxFactValue:
+		return fmt.Errorf("fact %s: a value of %d bytes, more than %d", f.Fact, len(f.Value), maxFactValue)
+	case len(f.Evidence) > maxEvidence:
+		return fmt.Errorf("more than %d pieces of evidence", maxEvidence)
+	}
+	if p.evidence += len(f.Evidence); p.evidence > maxAllEvidence {
+		return fmt.Errorf("more than %d pieces of evidence in all", maxAllEvidence)
+	}
+	c := cleaner{}
+	for i := range f.Evidence {
+		c.evidence(&f.Evidence[i])
+	}
+	p.out.findings = append(p.out.findings, printedFinding{Finding: abi.Finding{Evidence: f.Evidence}, line: nr, fact: f.Fact, value: f.Value})
+	return c.err
 }
 
 func (p *outputParser) check(f *abi.Finding) error {
