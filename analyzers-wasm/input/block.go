@@ -3,6 +3,7 @@ package input
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -11,8 +12,10 @@ import (
 // together, so that a row is scanned once.
 type group struct {
 	outs    []*output
+	modules [][]int // which of outs belong to one module
 	shape   *shape
 	pickers []*picker
+	free    sync.Pool // of blocks
 }
 
 func newGroup(outs []*output) *group {
@@ -24,8 +27,14 @@ func newGroup(outs []*output) *group {
 		}
 	}
 	g := &group{outs: outs, shape: newShape(union)}
-	for _, o := range outs {
+	of := map[*Projection]int{}
+	for i, o := range outs {
 		g.pickers = append(g.pickers, newPicker(o.want, g.shape))
+		if _, seen := of[o.p]; !seen {
+			of[o.p] = len(g.modules)
+			g.modules = append(g.modules, nil)
+		}
+		g.modules[of[o.p]] = append(g.modules[of[o.p]], i)
 	}
 	return g
 }
@@ -36,17 +45,22 @@ type block struct {
 	g      *group
 	path   string
 	origin origin
-	text   []byte // of the rows
+	lines  []byte // whole lines of a file
+	next   int    // how far they were scanned
+	nr     int    // number of the next line
+	text   []byte // of rows that were made
 	rows   []blockRow
-	vals   []value // of all of them
+	vals   []value // of all rows
 	takes  []take  // of each input of the group
-	bad    []string
+	flaws  flaws
+	ready  chan struct{} // closed once it was scanned
 }
 
 // blockRow is one row of a block.
 type blockRow struct {
-	start, end int // in text
+	start, end int // in text, or in lines
 	root       int32
+	line       bool // in lines
 	spot       spot
 }
 
@@ -55,80 +69,6 @@ type blockRow struct {
 type spot struct {
 	line, packet int
 	full         *abi.ReportedEvidence
-}
-
-// take says which rows of a block an input gets.
-type take struct {
-	none bool
-	skip []bool // nil for none
-
-	cost   uint64 // of where
-	failed int    // rows for which where failed
-	reason string // of the first
-}
-
-// Bounds of a block; one row may be larger.
-const (
-	blockRows   = 256
-	blockBytes  = 256 << 10
-	blockValues = 200_000
-)
-
-func (b *block) reset(path string, o origin) {
-	b.path, b.origin = path, o
-	b.text, b.rows, b.vals, b.bad = b.text[:0], b.rows[:0], b.vals[:0], b.bad[:0]
-	for i := range b.takes {
-		b.takes[i] = take{}
-	}
-	if cap(b.text) > 2*blockBytes || cap(b.vals) > 2*blockValues {
-		b.text, b.vals = nil, nil // one long row must not be held for good
-	}
-}
-
-func (b *block) full() bool {
-	return len(b.rows) >= blockRows || len(b.text) >= blockBytes || len(b.vals) >= blockValues
-}
-
-// add scans one more row and says whether it is sound.
-func (b *block) add(text []byte, at spot) bool {
-	start := len(b.text)
-	b.text = append(b.text, text...)
-	d := document{vals: b.vals}
-	err := d.parse(b.text[start:], b.g.shape)
-	b.vals = d.vals
-	if err != nil {
-		b.text = b.text[:start]
-		b.bad = append(b.bad, fmt.Sprintf("line %d %v", at.line, err))
-		return false
-	}
-	b.rows = append(b.rows, blockRow{start: start, end: len(b.text), root: d.root, spot: at})
-	return true
-}
-
-func (b *block) document(r *blockRow) document {
-	return document{text: b.text[r.start:r.end], vals: b.vals, root: r.root}
-}
-
-// sift asks every where for the rows that its input takes.
-func (b *block) sift() {
-	for i, o := range b.g.outs {
-		t := &b.takes[i]
-		if o.where == nil || t.none {
-			continue
-		}
-		t.skip = append(t.skip[:0], make([]bool, len(b.rows))...)
-		for j := range b.rows {
-			d := b.document(&b.rows[j])
-			pass, cost, err := o.where.test(&d, b.g.shape, b.origin)
-			t.skip[j] = !pass
-			t.cost += cost
-			if err != nil {
-				if t.failed++; t.failed == 1 {
-					t.reason = fmt.Sprintf("%s: %v", b.rows[j].spot.in(b.path), err)
-				}
-			}
-		}
-	}
 }
 
 // in names the spot.
@@ -142,16 +82,125 @@ func (s spot) in(path string) string {
 	return path
 }
 
-// deliver hands the rows to every input of the group.
-func (b *block) deliver() {
-	b.sift()
-	for i, o := range b.g.outs {
-		b.deliverTo(i, o)
+// take says which rows of a block an input gets.
+type take struct {
+	none bool
+	skip []bool // nil for none
+
+	cost   uint64 // of where or match
+	failed int    // rows for which where failed
+	reason string // of the first
+}
+
+// Bounds of a block; one row may be larger.
+const (
+	blockRows   = 256
+	blockBytes  = 256 << 10
+	blockValues = 200_000
+)
+
+func newBlock(g *group) *block { return &block{g: g, takes: make([]take, len(g.outs))} }
+
+// block gives an empty block for a file.
+func (g *group) block(path string, o origin) *block {
+	b, ok := g.free.Get().(*block)
+	if !ok {
+		b = newBlock(g)
+	}
+	b.reset(path, o)
+	return b
+}
+
+// reset makes the block empty, for what comes from a path.
+func (b *block) reset(path string, o origin) {
+	b.path, b.origin, b.next = path, o, 0
+	b.clear()
+	b.lines = b.lines[:0]
+	for i := range b.takes {
+		b.takes[i].none = false
+	}
+	if cap(b.lines) > 2*blockBytes {
+		b.lines = nil // one long row must not be held for good
 	}
 }
 
-func (b *block) deliverTo(i int, o *output) {
-	t := &b.takes[i]
+// clear lets the rows go.
+func (b *block) clear() {
+	b.text, b.rows, b.vals, b.flaws = b.text[:0], b.rows[:0], b.vals[:0], flaws{}
+	for i := range b.takes {
+		b.takes[i] = take{none: b.takes[i].none, skip: b.takes[i].skip[:0]}
+	}
+	if cap(b.text) > 4*blockBytes || cap(b.vals) > 2*blockValues {
+		b.text, b.vals = nil, nil
+	}
+}
+
+func (b *block) full() bool {
+	return len(b.rows) >= blockRows || len(b.text) >= blockBytes || len(b.vals) >= blockValues
+}
+
+// add scans one more row, whose text is copied, and says whether it is sound.
+func (b *block) add(text []byte, at spot) bool {
+	start := len(b.text)
+	b.text = append(b.text, text...)
+	if !b.scan(b.text[start:], blockRow{start: start, end: len(b.text), spot: at}) {
+		b.text = b.text[:start]
+		return false
+	}
+	return true
+}
+
+func (b *block) scan(text []byte, r blockRow) bool {
+	d := document{vals: b.vals}
+	err := d.parse(text, b.g.shape)
+	b.vals = d.vals
+	if err != nil {
+		b.flaws.damaged(r.spot.line, err)
+		return false
+	}
+	r.root = d.root
+	b.rows = append(b.rows, r)
+	return true
+}
+
+func (b *block) document(r *blockRow) document {
+	text := b.text
+	if r.line {
+		text = b.lines
+	}
+	return document{text: text[r.start:r.end], vals: b.vals, root: r.root}
+}
+
+// sift asks every where for the rows that its input takes.
+func (b *block) sift() {
+	for i, o := range b.g.outs {
+		t := &b.takes[i]
+		if o.where == nil || t.none {
+			continue
+		}
+		for len(t.skip) < len(b.rows) {
+			t.skip = append(t.skip, false)
+		}
+		for j := range b.rows {
+			if t.skip[j] {
+				continue
+			}
+			d := b.document(&b.rows[j])
+			pass, cost, err := o.where.test(&d, b.g.shape, b.origin)
+			t.skip[j] = !pass
+			t.cost += cost
+			if err != nil {
+				if t.failed++; t.failed == 1 {
+					t.reason = fmt.Sprintf("%s: %v", b.rows[j].spot.in(b.path), err)
+				}
+			}
+		}
+	}
+}
+
+// deliver hands the rows to an input of the group.
+func (b *block) deliver(i int) {
+	o, t := b.g.outs[i], &b.takes[i]
 	if t.none || o.full {
 		return
 	}
@@ -162,14 +211,14 @@ func (b *block) deliverTo(i int, o *output) {
 		o.failed += t.failed
 	}
 	if o.cost += t.cost; o.cost > o.p.lim.Steps {
-		o.fill(b.path, fmt.Sprintf("where took more than %d steps; the rest was left out", o.p.lim.Steps))
+		o.fill(b.path, fmt.Sprintf("where and match took more than %d steps; the rest was left out", o.p.lim.Steps))
 		return
 	}
 	for j := range b.rows {
 		if o.full {
 			return
 		}
-		if t.skip != nil && t.skip[j] {
+		if j < len(t.skip) && t.skip[j] {
 			continue
 		}
 		r := &b.rows[j]
@@ -178,77 +227,39 @@ func (b *block) deliverTo(i int, o *output) {
 	}
 }
 
-// made is a row that the host makes rather than reads: a flow, a counter, a
-// line of a log, a fact.
-type made struct {
-	text   []byte // a JSON object; keys that are the host's own are passed over, see origin
-	origin origin // whose row it is
-	place  abi.ReportedEvidence
+// flaws are what is wrong with lines of a file.
+type flaws struct {
+	bad     int
+	reasons []string // of the first
+	cut     int      // lines that were too long
+	cutLine int      // the first of them
 }
 
-// feed takes made rows to the inputs of one kind, in the order of the calls:
-//
-//	f := run.feed(run.flows, (*output).wants)
-//	for each capture file: run.begin(run.flows, path), once it is read
-//	f.row(made{text, originNode(node, netns), abi.ReportedEvidence{Path: path, Packet: 7}})
-//	f.end()
-//
-// fields, where and form, numbers and caps are the feed's affair. A place needs
-// its path and a line or packet; without a value the row itself is shown.
-type feed struct {
-	b    block
-	pick func(*output, string) bool
-}
-
-// feed makes a feed to inputs. pick says which of them get the rows of a path;
-// nil is all.
-func (r *run) feed(outs []*output, pick func(*output, string) bool) *feed {
-	f := &feed{pick: pick}
-	f.b.g = newGroup(outs)
-	f.b.takes = make([]take, len(outs))
-	return f
-}
-
-// row takes one row; its text is copied.
-func (f *feed) row(m made) {
-	if f.b.full() || f.b.path != m.place.Path || !f.b.origin.equal(m.origin) {
-		f.end()
-		f.b.reset(m.place.Path, m.origin)
-		for i, o := range f.b.g.outs {
-			f.b.takes[i].none = f.pick != nil && !f.pick(o, m.place.Path)
-		}
-	}
-	at := spot{line: m.place.Line, packet: m.place.Packet}
-	if m.place.Value != "" || m.place.Delta != nil || m.place.Pointer != "" {
-		at.full = &m.place
-	}
-	if !f.b.add(m.text, at) {
-		f.lacks(m.place.Path, "a row of it could not be made") // a fault of ours, or text that is no UTF-8
+func (f *flaws) damaged(line int, err error) {
+	if f.bad++; f.bad <= maxBadPerFile {
+		f.reasons = append(f.reasons, fmt.Sprintf("line %d %v", line, err))
 	}
 }
 
-// end hands over what waits.
-func (f *feed) end() {
-	f.b.deliver()
-	f.b.rows = f.b.rows[:0]
-}
-
-// lacks writes down for every input of the feed that wants the path what is
-// missing there.
-func (f *feed) lacks(path, reason string) {
-	for _, o := range f.b.g.outs {
-		if f.pick == nil || f.pick(o, path) {
-			o.lacks(path, reason)
-		}
+func (f *flaws) add(g flaws) {
+	f.reasons = append(f.reasons, g.reasons[:min(len(g.reasons), max(0, maxBadPerFile-f.bad))]...)
+	f.bad += g.bad
+	if f.cut == 0 {
+		f.cutLine = g.cutLine
 	}
+	f.cut += g.cut
 }
 
-// begin notes for every input that wants the path that it is read.
-func (r *run) begin(outs []*output, path string) {
-	for _, o := range outs {
-		if o.wants(path) {
-			o.begin(path)
-		}
+// tell writes the flaws down for an input.
+func (f *flaws) tell(o *output, path string) {
+	for _, reason := range f.reasons {
+		o.lacks(path, reason)
+	}
+	if f.bad > maxBadPerFile {
+		o.lacks(path, fmt.Sprintf("%d damaged lines in all", f.bad))
+	}
+	if f.cut > 0 {
+		o.lacks(path, fmt.Sprintf("%d lines were cut off after %d bytes, the first is line %d", f.cut, maxLogLine, f.cutLine))
 	}
 }
 

@@ -3,7 +3,6 @@ package input
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/json"
 	"io"
 	"math"
 	"strconv"
@@ -12,30 +11,30 @@ import (
 // maxShownRow is what is looked at of a row to show it.
 const maxShownRow = 16 << 10
 
-// shown reads the nth row of a .rows file from there on and shows it.
-func (e *encoder) shown(r io.Reader, nth int) (string, error) {
+// shown reads the nth row of a .rows file from there on, as JSON or the start of it.
+func (e *encoder) shown(r io.Reader, nth int) ([]byte, error) {
 	br := bufio.NewReader(r)
 	for {
 		size, err := binary.ReadUvarint(br)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if nth == 0 {
 			row := make([]byte, min(size, maxShownRow))
 			if _, err := io.ReadFull(br, row); err != nil {
-				return "", err
+				return nil, err
 			}
 			return e.show(row), nil
 		}
 		if _, err := br.Discard(int(size)); err != nil {
-			return "", err
+			return nil, err
 		}
 		nth--
 	}
 }
 
 // show turns a row of ours, or the start of one, into JSON for the eye.
-func (e *encoder) show(row []byte) string {
+func (e *encoder) show(row []byte) []byte {
 	s := &shower{in: row}
 	want := &fields{keys: hostKeys(), subs: make([]*fields, hostKeyCount)}
 	if e.want.whole {
@@ -44,7 +43,7 @@ func (e *encoder) show(row []byte) string {
 		want.keys, want.subs = append(want.keys, e.want.keys...), append(want.subs, e.want.subs...)
 	}
 	s.value(want)
-	return summary(s.out)
+	return s.out
 }
 
 // shower walks rows that were written here; what is cut off ends it.
@@ -96,8 +95,7 @@ func (s *shower) value(want *fields) {
 			s.out = strconv.AppendFloat(s.out, math.Float64frombits(binary.LittleEndian.Uint64(b)), 'g', -1, 64)
 		}
 	case tagText:
-		text, _ := json.Marshal(string(s.take(s.uvarint()))) // a string always marshals
-		s.out = append(s.out, text...)
+		s.out = appendQuoted(s.out, s.take(s.uvarint()))
 	case tagJSON:
 		s.out = append(s.out, s.take(s.uvarint())...)
 	case tagObject:
@@ -129,8 +127,7 @@ func (s *shower) object(want *fields) {
 			s.out = append(s.out, '}')
 			return
 		}
-		quoted, _ := json.Marshal(key)
-		s.out = append(append(s.out, quoted...), ':')
+		s.out = append(appendQuoted(s.out, []byte(key)), ':')
 		s.value(want.subs[i])
 	}
 	s.out = append(s.out, '}')

@@ -135,6 +135,17 @@ func golden(t *testing.T, path string) {
 			sameRows(t, in.Name, got["in/"+in.Name+".ndjson"], got["in/"+in.Name+".rows"])
 			delete(got, "in/"+in.Name+".rows")
 		}
+		if in.Form == abi.FormRows {
+			rows, err := decodeRows(got["in/"+in.Name+".rows"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got["in/"+in.Name+".rows"] = ""
+			for _, row := range rows {
+				text, _ := json.Marshal(row)
+				got["in/"+in.Name+".rows"] += string(text) + "\n"
+			}
+		}
 	}
 	if *update {
 		var files []txtar.File

@@ -36,6 +36,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"runtime"
 	"sort"
 
 	"github.com/casefile-io/casefile/sdk/abi"
@@ -50,7 +51,8 @@ type Limits struct {
 	Files       int   // files of one input; 100,000
 	Listed      int   // files of the bundle; 1 million
 
-	Steps uint64 // of the where, or the match, of one input; 1,000 million
+	Parallel int    // files, blocks and modules at a time; the number of CPUs, up to 16
+	Steps    uint64 // of the where, or the match, of one input; 1,000 million
 }
 
 func (l Limits) withDefaults() Limits {
@@ -63,6 +65,10 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Rows, 5_000_000)
 	def(&l.Files, 100_000)
 	def(&l.Listed, 1_000_000)
+	if l.Parallel <= 0 {
+		l.Parallel = runtime.GOMAXPROCS(0)
+	}
+	l.Parallel = min(l.Parallel, maxHands)
 	if l.Steps == 0 {
 		l.Steps = 1_000_000_000
 	}
@@ -131,7 +137,7 @@ func Project(ctx context.Context, bundle fs.FS, reqs []Request, lim Limits) ([]*
 	if err := run.sources(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{run.logLines, run.counters, run.captures, run.factRows} {
+	for _, step := range []func() error{run.counters, run.captures, run.factRows} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -173,7 +173,7 @@ func TestCaps(t *testing.T) {
 		"bytes":   {table("t/a.ndjson"), Limits{InputBytes: 100}, 6, "more than 100 bytes"},
 		"module":  {table("t/a.ndjson"), Limits{ModuleBytes: 100}, 6, "the module's inputs have more than 100"},
 		"files":   {table("t/*.ndjson"), Limits{Files: 1}, 100, "more than 1 files"},
-		"line":    {table("t/b.ndjson"), Limits{Line: 4096}, 0, "line 1 has more than 4096 bytes"},
+		"line":    {table("t/b.ndjson"), Limits{Line: 4096}, 1, "line 1 has more than 4096 bytes"},
 		"parts":   {table("t/bomb.json"), Limits{}, 0, "too many parts"},
 		"raw":     {[]abi.Input{{Name: "t", Files: "raw/*"}}, Limits{InputBytes: 200 << 10}, 0, "more than 204800 bytes"},
 		"no file": {[]abi.Input{{Name: "t", Files: "none/*"}}, Limits{}, 0, "nothing in the bundle matches"},

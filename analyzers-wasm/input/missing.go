@@ -264,6 +264,8 @@ func (o *output) absent(r *run) string {
 		return "not collected: this resource was never listed"
 	case top == "nodes" && !r.has("nodes/"):
 		return "no node data was collected; collect with --nodes auto or --host"
+	case o.log != nil:
+		return "no container, workload or unit of that name has a log here"
 	case top == "captures" && !r.has("captures/"):
 		return "no capture was taken; collect with --capture pod/NAMESPACE/NAME"
 	case len(o.in.Counters) > 0:

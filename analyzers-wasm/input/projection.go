@@ -108,6 +108,8 @@ type output struct {
 	enc    *encoder
 	globs  []Glob // which files it reads, or would read
 	where  *where // nil for all rows
+	match  *matcher
+	log    *logSelector
 	index  abi.Index
 	failed int    // rows for which where failed
 	reason string // of the first
@@ -132,6 +134,18 @@ func (p *Projection) newOutput(in abi.Input, globs []Glob) (*output, error) {
 			return nil, err
 		}
 	}
+	if in.Match != "" {
+		if o.match, err = compileMatch(in.Match); err != nil {
+			return nil, err
+		}
+	}
+	if in.Logs != "" {
+		sel, err := parseLogs(in.Logs)
+		if err != nil {
+			return nil, err
+		}
+		o.log = &sel
+	}
 	if in.Form != abi.FormRows {
 		o.ndjson = &stream{w: p.w, file: File{Path: inFolder + in.Name + ndjsonSuffix}}
 	}
@@ -147,6 +161,10 @@ func (p *Projection) newOutput(in abi.Input, globs []Glob) (*output, error) {
 func (o *output) wants(path string) bool {
 	if !o.p.holds(path) {
 		return false
+	}
+	if o.log != nil {
+		f, ok := logOf(path)
+		return ok && o.log.takes(f)
 	}
 	segs := strings.Split(path, "/")
 	for _, g := range o.globs {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -89,17 +90,39 @@ func (s *stretch) number(marks []byte, nth int) int {
 	return number
 }
 
-// value shows the nth row, which is read back.
+// value shows the nth row, which is read back; of a log its line.
 func (s *stretch) value(spool io.ReaderAt, nth int) (string, error) {
-	o := s.out
-	if o.ndjson == nil {
-		return o.enc.shown(io.NewSectionReader(o.binary.file.ReaderAt(spool), s.off, o.binary.file.Size-s.off), nth)
+	var row []byte
+	var err error
+	if o := s.out; o.ndjson == nil {
+		row, err = o.enc.shown(io.NewSectionReader(o.binary.file.ReaderAt(spool), s.off, o.binary.file.Size-s.off), nth)
+	} else {
+		row, err = nthLine(io.NewSectionReader(o.ndjson.file.ReaderAt(spool), s.off, o.ndjson.file.Size-s.off), nth)
 	}
-	row, err := nthLine(io.NewSectionReader(o.ndjson.file.ReaderAt(spool), s.off, o.ndjson.file.Size-s.off), nth)
 	if err != nil {
 		return "", err
 	}
+	if s.out.log != nil {
+		if _, line, ok := bytes.Cut(row, []byte(`,"line":"`)); ok {
+			return shorten(unquoted(line)), nil
+		}
+	}
 	return summary(row), nil
+}
+
+// unquoted reads a JSON text up to its end, or to where it breaks off.
+func unquoted(text []byte) string {
+	sc := &scanner{b: append([]byte{'"'}, text...)}
+	if raw, _, err := sc.str(); err == nil {
+		return string(unquote(raw))
+	}
+	for len(text) > 0 { // an escape may be cut in two
+		if s, err := strconv.Unquote(`"` + string(text) + `"`); err == nil {
+			return s
+		}
+		text = text[:len(text)-1]
+	}
+	return ""
 }
 
 // nthLine reads how a line begins.
