@@ -48,7 +48,10 @@ func newShared(fsys fs.FS) (*shared, error) {
 	s := &shared{fsys: fsys, known: map[string]completeness{}, memo: map[string]memo{}}
 	err := readJSON(fsys, "config.json", maxConfig, &s.config)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+		return s, nil
+	}
+	if v := s.config.ABI; err == nil && v != 0 && (v < abi.VersionMin || v > abi.VersionMax) {
+		err = fmt.Errorf("the host speaks version %d of the ABI, this module %d to %d", v, abi.VersionMin, abi.VersionMax)
 	}
 	return s, err
 }

@@ -40,14 +40,21 @@ const (
 	LayerControlPlane = abi.LayerControlPlane
 	LayerNode         = abi.LayerNode
 	LayerWorkload     = abi.LayerWorkload
+
+	ScopeCluster = abi.ScopeCluster
+	ScopeNode    = abi.ScopeNode
 )
 
-// Analyzer is a module.
+// Analyzer is a module. One of [ScopeNode] runs once for each node and sees
+// what lies below it; what its rules tell under the names of Facts, see
+// [Reporter.Tell], other modules read as [FactRows].
 type Analyzer struct {
 	Name    string
 	Version string
 	Doc     string
 	Rules   []Rule
+	Scope   string // ScopeCluster when empty
+	Facts   []FactDecl
 	Limits  Limits
 }
 
@@ -66,8 +73,8 @@ type Rule struct {
 // inputs, in order of first use. It fails where Validate does.
 func (a Analyzer) Declaration() (abi.Declaration, error) {
 	d := abi.Declaration{ABI: [2]int{abi.VersionMin, abi.VersionMax}, Name: a.Name, Version: a.Version, Doc: a.Doc,
-		Rules: make([]abi.Rule, 0, len(a.Rules)), Limits: a.Limits}
-	errs := []error{checkName("analyzer name", a.Name)}
+		Rules: make([]abi.Rule, 0, len(a.Rules)), Scope: a.Scope, Facts: a.Facts, Limits: a.Limits}
+	errs := []error{checkName("analyzer name", a.Name), a.checkFacts()}
 	if a.Version == "" {
 		errs = append(errs, errors.New("analyzer without a version"))
 	}
@@ -96,6 +103,24 @@ func (a Analyzer) Declaration() (abi.Declaration, error) {
 		errs = append(errs, errors.New("analyzer without rules"))
 	}
 	return d, errors.Join(errs...)
+}
+
+func (a Analyzer) checkFacts() error {
+	switch {
+	case a.Scope != "" && a.Scope != ScopeCluster && a.Scope != ScopeNode:
+		return fmt.Errorf("scope %q is neither %s nor %s", a.Scope, ScopeCluster, ScopeNode)
+	case len(a.Facts) > 0 && a.Scope != ScopeNode:
+		return fmt.Errorf("only an analyzer of scope %s has facts", ScopeNode)
+	}
+	for i, f := range a.Facts {
+		if !isID(f.Fact) {
+			return fmt.Errorf("fact %q: want topic/name in lower case", f.Fact)
+		}
+		if slices.ContainsFunc(a.Facts[:i], func(o FactDecl) bool { return o.Fact == f.Fact }) {
+			return fmt.Errorf("fact %s stands twice", f.Fact)
+		}
+	}
+	return nil
 }
 
 // Validate says what is wrong with an analyzer before anything runs.

@@ -60,9 +60,9 @@ func (a Analyzer) Analyze(fsys fs.FS, stdout, stderr io.Writer) error {
 		return err
 	}
 	buf := bufio.NewWriterSize(stdout, 64<<10)
-	left := &room{findings: maxFindings, evidence: maxAllEvidence}
+	left := &room{findings: maxFindings, evidence: maxAllEvidence, facts: maxFacts}
 	for _, r := range a.Rules {
-		out := &Reporter{rule: r.ID, enc: newEncoder(buf), log: stderr, left: left}
+		out := &Reporter{rule: r.ID, facts: a.Facts, enc: newEncoder(buf), log: stderr, left: left}
 		o := r.evaluate(&Input{shared: s}, out)
 		if out.err == nil {
 			out.err = out.enc.Encode(o)
@@ -135,17 +135,19 @@ func (r Rule) protected(in *Input, out *Reporter) (err error) {
 const (
 	maxFindings    = 10_000
 	maxAllEvidence = 100_000
+	maxFacts       = 10_000
 	maxEvidence    = 64   // of one finding
 	maxAffected    = 1000 // of one finding
 	maxReason      = 4000
 )
 
 // room is what the rules of a run may still print.
-type room struct{ findings, evidence int }
+type room struct{ findings, evidence, facts int }
 
 // Reporter takes what a rule finds.
 type Reporter struct {
 	rule    string
+	facts   []FactDecl
 	enc     *json.Encoder
 	log     io.Writer
 	left    *room
@@ -169,6 +171,23 @@ func (o *Reporter) Find(f Finding) {
 	o.left.evidence -= len(f.Evidence)
 	if o.err == nil {
 		o.err = o.enc.Encode(f)
+	}
+}
+
+// Tell says something of the node to the modules that read the fact: a row of
+// the keys of value, which is a struct or a map, or of the key "value". The
+// analyzer is of [ScopeNode] and declares the fact.
+func (o *Reporter) Tell(fact string, value any, evidence ...Evidence) {
+	declared := slices.ContainsFunc(o.facts, func(f FactDecl) bool { return f.Fact == fact })
+	switch {
+	case o.err != nil:
+	case !declared:
+		o.err = fmt.Errorf("rule %s tells the fact %q, which the analyzer does not declare", o.rule, fact)
+	case o.left.facts == 0:
+		o.err = fmt.Errorf("rule %s: more than %d facts", o.rule, maxFacts)
+	default:
+		o.left.facts--
+		o.err = o.enc.Encode(abi.Fact{Fact: fact, Value: value, Evidence: evidence[:min(len(evidence), maxEvidence)]})
 	}
 }
 

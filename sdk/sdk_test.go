@@ -215,6 +215,75 @@ func TestReading(t *testing.T) {
 	}
 }
 
+// TestTell: a module of a node tells facts that it declares, and no others.
+func TestTell(t *testing.T) {
+	tell := func(fact string) func(*Input, *Reporter) error {
+		return func(_ *Input, out *Reporter) error {
+			out.Tell(fact, map[string]int{"n": 1}, At(7))
+			return nil
+		}
+	}
+	a := Analyzer{Name: "a", Version: "1", Scope: ScopeNode, Facts: []FactDecl{{Fact: "a/full"}}, Rules: []Rule{rule("a/b", tell("a/full"))}}
+	d, err := a.Declaration()
+	if err != nil || d.Scope != ScopeNode || len(d.Facts) != 1 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	var out, log bytes.Buffer
+	if err := a.Analyze(fstest.MapFS{}, &out, &log); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"fact":"a/full","value":{"n":1},"evidence":[{"at":7}]}` + "\n" + `{"rule":"a/b","outcome":"clear"}` + "\n"; out.String() != want {
+		t.Errorf("printed %s", &out)
+	}
+	a.Rules = []Rule{rule("a/b", tell("a/other"))}
+	if err := a.Analyze(fstest.MapFS{}, &out, &log); err == nil {
+		t.Error("a fact that is not declared was told")
+	}
+	for name, change := range map[string]func(a *Analyzer){
+		"scope":          func(a *Analyzer) { a.Scope = "pod" },
+		"facts":          func(a *Analyzer) { a.Scope = "" },
+		"name of a fact": func(a *Analyzer) { a.Facts = []FactDecl{{Fact: "Full"}} },
+		"fact twice":     func(a *Analyzer) { a.Facts = []FactDecl{{Fact: "a/b"}, {Fact: "a/b"}} },
+	} {
+		b := a
+		change(&b)
+		if b.Validate() == nil {
+			t.Errorf("%s: valid", name)
+		}
+	}
+}
+
+// TestSources: what the sources of each kind declare.
+func TestSources(t *testing.T) {
+	type full struct {
+		Place
+		Used int `json:"used"`
+	}
+	for _, c := range []struct {
+		s    Source
+		want abi.Input
+	}{
+		{Flows("f", "*"), abi.Input{Name: "f", Flows: "*"}},
+		{DNS("d", "captures/*/*.pcapng").Where("row.tc"), abi.Input{Name: "d", DNS: "captures/*/*.pcapng", Where: "row.tc"}},
+		{Logs("l", "coredns", `(?P<code>\d+)`), abi.Input{Name: "l", Logs: "coredns", Match: `(?P<code>\d+)`}},
+		{FactRows[full]("x", "a/full"), abi.Input{Name: "x", FactRows: "a/full", Fields: []string{"used"}}},
+	} {
+		got, err := c.s.declare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Fields) == 0 || got.Form != abi.FormRows {
+			t.Errorf("%s: fields %v, form %q", got.Name, got.Fields, got.Form)
+		}
+		if c.want.Fields == nil {
+			got.Fields = nil
+		}
+		if got.Form = ""; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("declares %+v, want %+v", got, c.want)
+		}
+	}
+}
+
 func TestServe(t *testing.T) {
 	a := Analyzer{Name: "a", Version: "1", Rules: []Rule{rule("a/b", nothing)}}
 	var out bytes.Buffer

@@ -115,7 +115,10 @@ func Check(a sdk.Analyzer, project Projector, run Runner, archive []byte) (got, 
 	if err != nil {
 		return "", "", fmt.Errorf("project: %w", err)
 	}
-	out, err := run(overlay{files, fstest.MapFS{"config.json": {Data: c.Config}}})
+	if _, err := fs.Stat(files, "config.json"); err != nil {
+		files = overlay{files, fstest.MapFS{"config.json": {Data: c.Config}}}
+	}
+	out, err := run(files)
 	if err != nil {
 		return "", "", err
 	}
