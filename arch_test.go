@@ -57,7 +57,7 @@ func layers() []layer {
 		{"bundle/redact/pseudonym", nil, nil},
 		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input", "analyzers-wasm/host/meter"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/host/meter", nil, nil},
-		{"analyzers-wasm/conform", []string{"analyzers-wasm/host", "analyzers-wasm/input", "sdk/abi"}, nil},
+		{"analyzers-wasm/conform", []string{"analyzers-wasm/host", "analyzers-wasm/input", "sdk/abi", "sdk/analyzertest/cases"}, nil},
 		{"analyzers-wasm/input", []string{"sdk/abi", "analyzers-wasm/input/flow"}, []string{"cel.dev/cel-go"}},
 		{"analyzers-wasm/input/flow", []string{"sdk/abi"}, nil},
 		{"analyzers-wasm/report", []string{"sdk", "sdk/abi"}, nil},

@@ -1,6 +1,10 @@
 // Package conform holds a module against the ABI: what sdk/ABI.md says that a
 // module must and should do, tried one sentence after the other in the
-// sandbox of package host.
+// sandbox of package host. The ID of a result is the number of its sentence.
+//
+// A module is given inputs with nothing in them, inputs that are incomplete,
+// and what the bundles of [Options] hold for it: as it is, with keys that no
+// version knows, without one of the two forms of rows, and many times over.
 package conform
 
 import (
@@ -47,8 +51,16 @@ type Options struct {
 // Check tries the module. It returns results in a fixed order; those behind a
 // failure that leaves nothing to try are skipped.
 func Check(ctx context.Context, wasm []byte, o Options) []Result {
-	k := &kit{ctx: ctx, o: o, module: host.Module{Name: "module", Wasm: wasm}}
-	k.describe()
+	p := host.NewProbe(ctx, host.Module{Name: "module", Wasm: wasm}, o.Host)
+	defer p.Close()
+	k := &kit{ctx: ctx, o: o, probe: p}
+	if !k.describe() {
+		return k.results
+	}
+	k.texts()
+	k.empty()
+	k.incomplete()
+	k.bundles()
 	return k.results
 }
 

@@ -91,6 +91,13 @@ func (j *job) seal() error {
 
 func parseDeclaration(text []byte) (abi.Declaration, error) {
 	var d abi.Declaration
+	var other struct {
+		ABI [2]int `json:"abi"`
+	}
+	if json.Unmarshal(text, &other) == nil && other.ABI[0] > abi.VersionMax && other.ABI[1] >= other.ABI[0] {
+		d.ABI = other.ABI // its other keys may have other shapes
+		return d, input.Validate(d)
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if err := dec.Decode(&d); err != nil {
 		if errors.Is(err, io.EOF) {

@@ -336,6 +336,9 @@ func outcomes(d abi.Declaration, found []abi.ResolvedFinding, said []abi.Outcome
 		switch {
 		case has[rule.ID]:
 			res.Outcome = abi.OutcomeFound
+			if o.Outcome == abi.OutcomeFound {
+				res.Reason = o.Reason // what it could not look at
+			}
 		case r.Status != "" && r.Status != abi.ModuleOK:
 			res.Reason = fmt.Sprintf("module %s: %s: %s", r.Name, r.Status, r.Reason)
 		case !spoke:

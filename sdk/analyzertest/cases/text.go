@@ -48,8 +48,10 @@ func Run(d abi.Declaration, printed []byte, resolve Resolve) (abi.ModuleRun, err
 	for _, r := range d.Rules {
 		o, ok := said[r.ID]
 		switch {
+		case found[r.ID] && o.Outcome == abi.OutcomeFound:
+			o.Missing = nil
 		case found[r.ID]:
-			o.Outcome = abi.OutcomeFound
+			o = abi.Outcome{Outcome: abi.OutcomeFound}
 		case !ok:
 			o = abi.Outcome{Outcome: abi.OutcomeUnknown, Reason: "the module said nothing about it"}
 		}
