@@ -1,7 +1,9 @@
 package analyzers_test
 
 import (
+	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/casefile-io/casefile/analyzers-wasm/conform"
+	"github.com/casefile-io/casefile/analyzers-wasm/host"
 	"github.com/casefile-io/casefile/sdk/abi"
 	"github.com/casefile-io/casefile/sdk/analyzertest/cases"
 )
@@ -54,6 +58,7 @@ func TestCloseWait(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			wasm := l.build(t, l.name)
 			t.Logf("%d bytes", len(wasm))
+			conforms(t, exec, cache, wasm, paths[0])
 			for _, path := range paths {
 				t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
 					r := runCase(t, exec, cache, wasm, path)
@@ -66,6 +71,21 @@ func TestCloseWait(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// conforms holds a module against the ABI, also over the bundle of a case.
+func conforms(t testing.TB, exec []string, cache string, wasm []byte, path string) {
+	t.Helper()
+	c, err := cases.Parse(read(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := conform.Options{Host: host.Options{Exec: exec, CacheDir: cache, TempDir: t.TempDir()}, Bundles: []fs.FS{c.Bundle}}
+	for _, r := range conform.Check(context.Background(), wasm, o) {
+		if r.Status != conform.OK {
+			t.Errorf("%s %s %s: %s: %s", r.Status, r.Level, r.ID, r.Says, r.Detail)
+		}
 	}
 }
 

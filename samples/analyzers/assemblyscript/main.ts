@@ -117,8 +117,7 @@ class Finder {
   }
 
   readSockets(rows: Rows): void {
-    while (rows.next())
-      if (rows.row.text("proto") == "tcp" && rows.row.text("state") == "CLOSE-WAIT") this.sockets.push(new Socket(rows.row));
+    while (rows.next()) this.sockets.push(new Socket(rows.row));
   }
 
   // look counts the sockets of one network namespace that were there in the

@@ -42,11 +42,11 @@ CF_JSON(
     }
   }}],
   "inputs": [
-    {"name": "nodes", "table": "nodes/*/node.json", "fields": ["samples[].k", "samples[].monotonic", "netns[].inode", "netns[].host", "netns[].podUID", "netns[].podNamespace", "netns[].podName"]},
-    {"name": "sockets", "table": "nodes/*/*/net/sockets.ndjson", "fields": ["proto", "state", "src", "sport", "dst", "dport", "rqueue", "inode", "comm"]},
-    {"name": "pod-sockets", "table": "nodes/*/netns/*/*/net/sockets.ndjson", "fields": ["proto", "state", "src", "sport", "dst", "dport", "rqueue", "inode", "comm"]},
-    {"name": "pods", "resource": "v1/pods", "fields": ["metadata.namespace", "metadata.name", "metadata.uid", "metadata.labels.pod-template-hash", "metadata.ownerReferences[].kind", "metadata.ownerReferences[].name", "metadata.ownerReferences[].controller"]},
-    {"name": "overflows", "counters": ["TcpExt.ListenOverflows"]}
+    {"name": "nodes", "table": "nodes/*/node.json", "fields": ["samples[].k", "samples[].monotonic", "netns[].inode", "netns[].host", "netns[].podUID", "netns[].podNamespace", "netns[].podName"], "form": "rows"},
+    {"name": "sockets", "table": "nodes/*/*/net/sockets.ndjson", "fields": ["src", "sport", "dst", "dport", "rqueue", "inode", "comm"], "where": "row.proto == 'tcp' && row.state == 'CLOSE-WAIT'", "form": "rows"},
+    {"name": "pod-sockets", "table": "nodes/*/netns/*/*/net/sockets.ndjson", "fields": ["src", "sport", "dst", "dport", "rqueue", "inode", "comm"], "where": "row.proto == 'tcp' && row.state == 'CLOSE-WAIT'", "form": "rows"},
+    {"name": "pods", "resource": "v1/pods", "fields": ["metadata.namespace", "metadata.name", "metadata.uid", "metadata.labels.pod-template-hash", "metadata.ownerReferences[].kind", "metadata.ownerReferences[].name", "metadata.ownerReferences[].controller"], "form": "rows"},
+    {"name": "overflows", "counters": ["TcpExt.ListenOverflows"], "form": "ndjson"}
   ]
 }
 )

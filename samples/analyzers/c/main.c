@@ -137,11 +137,10 @@ static bool read_nodes(cf_run *run, finder *f) {
 static void read_sockets(cf_run *run, finder *f, const char *input) {
   cf_rows rows = cf_open(run, input);
   for (const cf_value *row; (row = cf_next(&rows));)
-    if (cf_same(cf_text_at(row, "proto"), CF("tcp")) && cf_same(cf_text_at(row, "state"), CF("CLOSE-WAIT")))
-      ADD(f->sockets, f->sockets_n, (sock){.node = cf_keep(cf_text_at(row, "_node")), .netns = cf_int_at(row, "_netns"),
-        .sample = cf_int_at(row, "_sample"), .src = cf_keep(cf_text_at(row, "src")), .sport = cf_int_at(row, "sport"),
-        .dst = cf_keep(cf_text_at(row, "dst")), .dport = cf_int_at(row, "dport"), .rqueue = cf_int_at(row, "rqueue"),
-        .inode = cf_int_at(row, "inode"), .comm = cf_keep(cf_text_at(row, "comm")), .at = cf_int_at(row, "_at")});
+    ADD(f->sockets, f->sockets_n, (sock){.node = cf_keep(cf_text_at(row, "_node")), .netns = cf_int_at(row, "_netns"),
+      .sample = cf_int_at(row, "_sample"), .src = cf_keep(cf_text_at(row, "src")), .sport = cf_int_at(row, "sport"),
+      .dst = cf_keep(cf_text_at(row, "dst")), .dport = cf_int_at(row, "dport"), .rqueue = cf_int_at(row, "rqueue"),
+      .inode = cf_int_at(row, "inode"), .comm = cf_keep(cf_text_at(row, "comm")), .at = cf_int_at(row, "_at")});
 }
 
 /* owner is the workload, which keeps its name when pods are replaced. */

@@ -39,8 +39,6 @@ type netns struct {
 
 type socket struct {
 	sdk.Place
-	Proto  string `json:"proto"`
-	State  string `json:"state"`
 	Src    string `json:"src"`
 	Sport  int    `json:"sport"`
 	Dst    string `json:"dst"`
@@ -90,15 +88,16 @@ type finder struct {
 
 func nodes() sdk.RowSource[node] { return sdk.Table[node]("nodes", "nodes/*/node.json") }
 func sockets() sdk.RowSource[socket] {
-	return sdk.Table[socket]("sockets", "nodes/*/*/net/sockets.ndjson")
+	return sdk.Table[socket]("sockets", "nodes/*/*/net/sockets.ndjson").Where(closeWait)
 }
 func podSockets() sdk.RowSource[socket] {
-	return sdk.Table[socket]("pod-sockets", "nodes/*/netns/*/*/net/sockets.ndjson")
+	return sdk.Table[socket]("pod-sockets", "nodes/*/netns/*/*/net/sockets.ndjson").Where(closeWait)
 }
 func pods() sdk.RowSource[pod]     { return sdk.Resource[pod]("pods", "v1/pods") }
 func overflows() sdk.CounterSource { return sdk.Counters("overflows", listenOverflows) }
 
 const (
+	closeWait        = "row.proto == 'tcp' && row.state == 'CLOSE-WAIT'"
 	listenOverflows  = "TcpExt.ListenOverflows"
 	defaultThreshold = 20
 	shown            = 5
@@ -125,12 +124,10 @@ func pileup(in *sdk.Input, out *sdk.Reporter) error {
 	}
 	waiting := map[space][]socket{}
 	for _, source := range []sdk.RowSource[socket]{sockets(), podSockets()} {
-		for s, at := range source.RowsHaving(in, `"CLOSE-WAIT"`) {
-			if s.Proto == "tcp" && s.State == "CLOSE-WAIT" {
-				s.at = at
-				where := space{s.Node, s.Netns}
-				waiting[where] = append(waiting[where], s)
-			}
+		for s, at := range source.Rows(in) {
+			s.at = at
+			where := space{s.Node, s.Netns}
+			waiting[where] = append(waiting[where], s)
 		}
 	}
 	for _, where := range slices.SortedFunc(maps.Keys(waiting), func(a, b space) int {

@@ -77,16 +77,14 @@ fn pileup(run: &mut Run) -> Result<(), Error> {
     for input in ["sockets", "pod-sockets"] {
         let mut rows = run.rows(input)?;
         while let Some(s) = rows.next()? {
-            if s.text("proto") == "tcp" && s.text("state") == "CLOSE-WAIT" {
-                waiting.entry(space(&s)).or_default().push(Socket {
-                    sample: s.int("_sample"),
-                    ends: (s.text("src").into(), s.int("sport"), s.text("dst").into(), s.int("dport")),
-                    rqueue: s.int("rqueue"),
-                    inode: s.int("inode"),
-                    comm: s.text("comm").into(),
-                    at: s.int("_at"),
-                });
-            }
+            waiting.entry(space(&s)).or_default().push(Socket {
+                sample: s.int("_sample"),
+                ends: (s.text("src").into(), s.int("sport"), s.text("dst").into(), s.int("dport")),
+                rqueue: s.int("rqueue"),
+                inode: s.int("inode"),
+                comm: s.text("comm").into(),
+                at: s.int("_at"),
+            });
         }
     }
     for (place, sockets) in &waiting {

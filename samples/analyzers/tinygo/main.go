@@ -154,12 +154,10 @@ func (f *finder) readOverflows(rows *casefile.Rows) error {
 func (f *finder) readSockets(rows *casefile.Rows) error {
 	for rows.Next() {
 		s := rows.Row()
-		if s.Text("proto") == "tcp" && s.Text("state") == "CLOSE-WAIT" {
-			place := placeOf(s)
-			f.waiting[place] = append(f.waiting[place], socket{
-				ends{s.Text("src"), s.Text("dst"), s.Int("sport"), s.Int("dport")},
-				s.Int("_sample"), s.Int("rqueue"), s.Int("inode"), s.Int("_at"), s.Text("comm")})
-		}
+		place := placeOf(s)
+		f.waiting[place] = append(f.waiting[place], socket{
+			ends{s.Text("src"), s.Text("dst"), s.Int("sport"), s.Int("dport")},
+			s.Int("_sample"), s.Int("rqueue"), s.Int("inode"), s.Int("_at"), s.Text("comm")})
 	}
 	return rows.Err()
 }
