@@ -25,7 +25,7 @@ type Flow struct {
 	ResetPacket  int         `json:"resetPacket,omitempty"`
 	ICMP         []ICMPError `json:"icmp,omitempty"` // errors about packets of this flow
 
-	Vanished *Vanished `json:"vanished,omitempty"`
+	Vanished []Vanished `json:"vanished,omitempty"` // of each end at most one
 }
 
 // End is one side of a flow, and what it sent.

@@ -43,7 +43,7 @@ type Limits struct {
 	Active  int // flows of one file that are followed at a time; 65,536
 	Rows    int // flows of all files; 200,000
 	Queries int // of DNS, of all files; 200,000
-	Prints  int // packets of all files that are compared between places; 3 million
+	Prints  int // packets of all files that are compared between places; 3 million, and at most 4
 }
 
 func (l Limits) withDefaults() Limits {
@@ -56,6 +56,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Rows, 200_000)
 	def(&l.Queries, 200_000)
 	def(&l.Prints, 3_000_000)
+	l.Prints = min(l.Prints, 1<<indexBits)
 	return l
 }
 
@@ -94,6 +95,7 @@ type Scanner struct {
 	flows  []*flow // of all files, as they began
 	dns    []*query
 	prints prints
+	twins  bool // some device carries packets in and out again
 }
 
 // file is one capture.

@@ -18,7 +18,6 @@ type footprint struct {
 	tsval  uint32
 	ttl    uint8
 	from   uint8
-	pure   bool // of TCP without payload: no device cuts or joins those
 }
 
 // prints are the footprints of all files, in their order.
@@ -30,7 +29,7 @@ type prints struct {
 
 const (
 	printChunk = 4096
-	anchors    = 8  // footprints by which the flows of one connection find each other
+	indexBits  = 22 // of the number of a footprint
 	maxShared  = 64 // flows with the same footprint: more say nothing
 	maxSights  = 64 // places of one connection
 )
@@ -40,7 +39,6 @@ func (s *Scanner) print(f *flow, from uint8, h *headers, p *packet) {
 	fp := footprint{nanos: p.nanos, flow: f.index, number: uint32(p.number), ttl: h.ttl, from: from}
 	switch {
 	case h.proto == protoTCP && h.whole:
-		fp.pure = h.length == 0
 		fp.seq, fp.length, fp.tsval = h.seq, uint32(h.length), h.tsval
 		hash = mix(hash^(uint64(h.seq)<<32|uint64(h.ack)), uint64(h.window)<<48|uint64(h.tcpFlags)<<40|uint64(h.length))
 		hash = mix(hash, uint64(h.tsval)<<32^uint64(h.tsecr)^uint64(h.id)<<20)
@@ -97,35 +95,6 @@ func (p *prints) byFlow(flows int) [][]uint32 {
 	return lists
 }
 
-// anchor is a footprint that stands for a flow.
-type anchor struct {
-	hash uint64
-	flow uint32
-	from uint8
-}
-
-// anchorsOf picks those with the lowest hashes, so that every place picks the
-// same; such that devices may cut or join only where there are too few others.
-func (p *prints) anchorsOf(list []uint32, flow uint32) []anchor {
-	var low []anchor
-	for _, pure := range []bool{true, false} {
-		var some []anchor
-		for _, i := range list {
-			fp := p.at(i)
-			if fp.pure != pure || len(some) == anchors && fp.hash >= some[anchors-1].hash {
-				continue
-			}
-			at, there := slices.BinarySearchFunc(some, fp.hash, func(a anchor, h uint64) int { return cmp.Compare(a.hash, h) })
-			if !there {
-				some = slices.Insert(some, at, anchor{fp.hash, flow, fp.from})
-				some = some[:min(len(some), anchors)]
-			}
-		}
-		low = append(low, some[:min(len(some), anchors-len(low))]...)
-	}
-	return low
-}
-
 // connection is the flows of one connection, as its places see it.
 type connection []sight
 
@@ -136,40 +105,53 @@ type sight struct {
 	marks []uint32 // footprints
 }
 
-// connections groups the flows that share footprints.
-func (s *Scanner) connections(lists [][]uint32) []connection {
-	var all []anchor
-	for i, list := range lists {
-		all = append(all, s.prints.anchorsOf(list, uint32(i))...)
+// pair is two flows that share footprints.
+type pair struct{ a, b uint32 }
+
+// votes says how many footprints flows share, and whether they are the other
+// way round.
+type votes struct {
+	n    int
+	flip bool
+}
+
+// shared finds the flows that share footprints.
+func (p *prints) shared() map[pair]votes {
+	keys := make([]uint64, p.n) // the first bits of the hash, and which footprint
+	for i := range keys {
+		keys[i] = p.at(uint32(i)).hash&^(1<<indexBits-1) | uint64(i)
 	}
-	slices.SortFunc(all, func(a, b anchor) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.flow, b.flow)) })
-	type pair struct{ a, b uint32 }
-	votes := map[pair]int{}
-	flips := map[pair]bool{}
-	for from := 0; from < len(all); {
+	slices.Sort(keys)
+	out := map[pair]votes{}
+	for from := 0; from < len(keys); {
 		to := from + 1
-		for to < len(all) && all[to].hash == all[from].hash {
+		for to < len(keys) && keys[to]>>indexBits == keys[from]>>indexBits {
 			to++
 		}
-		if to-from <= maxShared {
-			for i := from + 1; i < to; i++ { // a chain is enough to hold them together
-				if a, b := all[i-1], all[i]; a.flow != b.flow {
-					votes[pair{a.flow, b.flow}]++
-					flips[pair{a.flow, b.flow}] = a.from != b.from
-				}
+		for i := from + 1; i < to && to-from <= maxShared; i++ { // a chain is enough to hold them together
+			a, b := p.at(uint32(keys[i-1]&(1<<indexBits-1))), p.at(uint32(keys[i]&(1<<indexBits-1)))
+			if a.flow != b.flow && a.hash == b.hash {
+				k := pair{min(a.flow, b.flow), max(a.flow, b.flow)}
+				out[k] = votes{out[k].n + 1, a.from != b.from}
 			}
 		}
 		from = to
 	}
+	return out
+}
+
+// connections groups the flows that share footprints.
+func (s *Scanner) connections(lists [][]uint32) []connection {
+	shared := s.prints.shared()
 	u := newUnion(len(lists))
-	pairs := make([]pair, 0, len(votes))
-	for p := range votes {
+	pairs := make([]pair, 0, len(shared))
+	for p := range shared {
 		pairs = append(pairs, p)
 	}
 	slices.SortFunc(pairs, func(x, y pair) int { return cmp.Or(cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b)) })
 	for _, p := range pairs {
-		if n := min(len(lists[p.a]), len(lists[p.b]), anchors); votes[p] >= min(2, n) && s.alike(p.a, p.b) {
-			u.join(p.a, p.b, flips[p])
+		if v := shared[p]; v.n >= min(2, len(lists[p.a]), len(lists[p.b])) && s.alike(p.a, p.b) {
+			u.join(p.a, p.b, v.flip)
 		}
 	}
 	byRoot := map[uint32]int{}

@@ -79,42 +79,53 @@ func (w *way) meet(x, y int) *meeting {
 	return m
 }
 
-// order sorts the sights from A's to B's end. Of two that stand side by side
-// with nothing to tell which comes first, known is false.
-func (s *Scanner) order(c connection, there, back *way) (order []int, known []bool) {
+// order sorts the sights as the packets of w come by; other is the other way.
+// Of two that stand side by side with nothing to tell which comes first, known
+// is false.
+func (s *Scanner) order(c connection, w, other *way) (order []int, known []bool) {
 	for i := range c {
 		at := len(order)
-		for at > 0 && s.nearer(c, there, back, i, order[at-1]) > 0 {
+		for at > 0 && earlier(c, w, other, i, order[at-1]) > 0 {
 			at--
 		}
 		order = slices.Insert(order, at, i)
 	}
 	for k := range max(len(order)-1, 0) {
-		known = append(known, s.nearer(c, there, back, order[k], order[k+1]) > 0)
+		known = append(known, earlier(c, w, other, order[k], order[k+1]) > 0)
 	}
 	return order, known
 }
 
-// nearer is positive when x is nearer to A than y, negative when it is
-// farther, and 0 when that is not known. Routers count hops down; between
-// bridges and the ends of a link, time tells: on one node by its clock, on two
-// by the sum of both ways, in which the difference of their clocks is nothing.
-func (s *Scanner) nearer(c connection, there, back *way, x, y int) int64 {
-	to, fro := there.meet(x, y), back.meet(x, y)
-	switch f, g := c[x].flow.place.file, c[y].flow.place.file; {
-	case to.n > 0 && to.ttl != 0:
-		return to.ttl
-	case fro.n > 0 && fro.ttl != 0:
+// earlier is positive when packets come by x before y, negative when after it,
+// and 0 when that is not known. Routers count hops down; between bridges and
+// the ends of a link, time tells: on one node by its clock, on two by the sum
+// of both ways, in which the difference of their clocks is nothing. When no
+// packet was seen by both, the way back tells, the other way round.
+func earlier(c connection, w, other *way, x, y int) int64 {
+	to, fro := w.meet(x, y), other.meet(x, y)
+	p, q := c[x].flow.place, c[y].flow.place
+	sameNode := p.file.Node == q.file.Node && p.file.Node != ""
+	if to.n > 0 {
+		switch {
+		case to.ttl != 0:
+			return to.ttl
+		case p.file == q.file:
+			return int64(to.y) - int64(to.x)
+		case fro.n > 0:
+			return to.min - fro.max
+		case sameNode:
+			return to.min
+		}
+		return 0
+	}
+	switch {
+	case fro.n == 0 || p == q:
+		return 0
+	case fro.ttl != 0:
 		return -fro.ttl
-	case f == g && to.n > 0:
-		return int64(to.y) - int64(to.x)
-	case f == g && fro.n > 0:
+	case p.file == q.file:
 		return int64(fro.x) - int64(fro.y)
-	case to.n > 0 && fro.n > 0:
-		return to.min - fro.max
-	case f.Node == g.Node && f.Node != "" && to.n > 0:
-		return to.min
-	case f.Node == g.Node && f.Node != "" && fro.n > 0:
+	case sameNode:
 		return -fro.max
 	}
 	return 0

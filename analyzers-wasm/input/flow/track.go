@@ -174,12 +174,14 @@ func (t *tracker) way(f *flow, from uint8, fromLow bool, dir uint8, h *headers, 
 		if f.twin == nil {
 			return nil, 0
 		}
+		t.s.twins = true
 	}
 	f = f.twin
 	from = 0
 	if fromLow != f.aLow {
 		from = 1
 	}
+	f.ends[from].dir = dir
 	return f, from
 }
 

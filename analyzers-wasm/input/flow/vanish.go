@@ -8,8 +8,8 @@ import (
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
-// slack is how much later than the fastest a packet may be, at least, when it
-// is asked whether a capture still ran that should have seen it.
+// slack is how far from the time that is worked out a packet may come, at
+// least, when it is asked whether a capture ran then.
 const slack = 10e6
 
 // step is what was learned of the way to a destination: where it goes on.
@@ -33,7 +33,7 @@ type search struct {
 	s     *Scanner
 	both  map[uint32]bool // places that see both directions
 	steps map[stepKey]*step
-	found map[*flow]*abi.Vanished
+	found map[*flow][]abi.Vanished
 	ends  []lastSight
 }
 
@@ -44,17 +44,17 @@ type lastSight struct {
 }
 
 // compare finds, for every flow, packets that a later place should have seen.
-func (s *Scanner) compare() map[*flow]*abi.Vanished {
+func (s *Scanner) compare() map[*flow][]abi.Vanished {
 	if s.prints.over > 0 {
 		for _, f := range s.files {
 			f.missing = append(f.missing, "of all captures only "+strconv.Itoa(s.lim.Prints)+" packets were compared between places: what vanished is not known")
 		}
 		return nil
 	}
-	if len(s.places) < 2 {
+	if len(s.places) < 2 && !s.twins {
 		return nil
 	}
-	v := &search{s: s, both: map[uint32]bool{}, steps: map[stepKey]*step{}, found: map[*flow]*abi.Vanished{}}
+	v := &search{s: s, both: map[uint32]bool{}, steps: map[stepKey]*step{}, found: map[*flow][]abi.Vanished{}}
 	for _, f := range s.flows {
 		if f.ends[0].packets > 0 && f.ends[1].packets > 0 {
 			v.both[f.place.number] = true
@@ -83,14 +83,13 @@ func (v *search) connection(c connection) {
 			v.learn(c, there, order[k], order[k+1])
 		}
 	}
-	slices.Reverse(order)
-	slices.Reverse(known)
+	v.ends = append(v.ends, lastSight{c, order[len(order)-1]})
+	order, known = v.s.order(c, back, there)
 	for k := range known {
 		if known[k] {
 			v.between(c, back, there, order[k:], 1)
 		}
 	}
-	v.ends = append(v.ends, lastSight{c, order[0]})
 }
 
 // between looks for packets of the first sight that no later one has.
@@ -130,7 +129,7 @@ func (v *search) between(c connection, w, other *way, order []int, dir uint8) {
 // ran says whether a capture surely saw what was there at that time.
 func (f *file) ran(at, spread int64) bool {
 	margin := int64(slack) + min(spread, 1e9)
-	return at >= f.from && at <= f.to-margin
+	return at >= f.from+margin && at <= f.to-margin
 }
 
 func note(v *abi.Vanished, number uint32) {
@@ -140,15 +139,12 @@ func note(v *abi.Vanished, number uint32) {
 	}
 }
 
-// tell adds what was found to the flow, if it is more than the other way.
+// tell adds what was found to the flow.
 func (v *search) tell(see sight, dir uint8, gone *abi.Vanished, drops int64, before *place, next *flow) {
 	if gone.Packets -= drops; gone.Packets <= 0 {
 		return
 	}
 	f := see.flow
-	if old := v.found[f]; old != nil && old.Packets >= gone.Packets {
-		return
-	}
 	gone.From = "a"
 	if (dir == 1) != see.flip {
 		gone.From = "b"
@@ -158,7 +154,7 @@ func (v *search) tell(see sight, dir uint8, gone *abi.Vanished, drops int64, bef
 		gone.At += f.direction(gone.From)
 		gone.Before += next.direction(gone.From)
 	}
-	v.found[f] = gone
+	v.found[f] = append(v.found[f], *gone)
 }
 
 func (p *place) name() string {
@@ -181,7 +177,7 @@ func (w *way) seen(x, z int, arrived []bool) {
 	at := w.s.prints.at
 	var rest []*footprint
 	for i, left := range m.left {
-		if fp := at(w.sights[z][i]); left && fp.length > 0 && !fp.pure {
+		if fp := at(w.sights[z][i]); left && fp.length > 0 {
 			rest = append(rest, fp)
 		}
 	}
