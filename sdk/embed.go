@@ -13,11 +13,11 @@ const embedFile = "embed.go"
 //go:embed *.go abi/*.go analyzertest/*.go analyzertest/cases/*.go ABI.md
 var source embed.FS
 
-//go:embed rust/casefile.rs c/casefile.h
+//go:embed rust/casefile.rs c/casefile.h assemblyscript/casefile.ts tinygo/casefile/*.go
 var libraries embed.FS
 
 // Library is what an analyzer in another language is written against, by the
-// language's name ("rust", "c"): its files by their paths below that of the
+// language's name ("rust", "c", "assemblyscript", "tinygo"): its files by their paths below that of the
 // language, without tests.
 func Library(language string) (map[string][]byte, error) {
 	files := map[string][]byte{}

@@ -45,6 +45,8 @@ func languages() []language {
 		{"go", "main.go", "main.go", "vendor", ""},
 		{"rust", "src/main.rs", "src/declaration.json", "src", "      - run: rustup target add wasm32-wasip1"},
 		{"c", "main.c", "declaration.h", ".", "      - run: sudo apt-get update && sudo apt-get install -y clang lld wasi-libc libclang-rt-dev-wasm32"},
+		{"assemblyscript", "main.ts", "declaration.ts", ".", ""},
+		{"tinygo", "main.go", "declaration.json", "casefile", "      - uses: acifani/setup-tinygo@v2\n        with:\n          tinygo-version: \"0.39.0\""},
 	}
 }
 
