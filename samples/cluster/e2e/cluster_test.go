@@ -23,7 +23,7 @@ func TestRealCluster(t *testing.T) {
 		name string
 		run  func(*testing.T, *kit)
 	}{
-		{"collect", testCollect}, {"cosign", testCosign}, {"denied", testDenied}, {"strict", testStrict}, {"mistaken", testMistaken}, {"between", testBetween}, {"capture", testCapture}, {"resumed", testResumed}, {"truth", testTruth}, {"ways", testWays}, {"faults", testFaults}, {"killed", testKilled},
+		{"collect", testCollect}, {"cosign", testCosign}, {"denied", testDenied}, {"strict", testStrict}, {"mistaken", testMistaken}, {"between", testBetween}, {"vendor", testVendor}, {"capture", testCapture}, {"resumed", testResumed}, {"truth", testTruth}, {"ways", testWays}, {"faults", testFaults}, {"killed", testKilled},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, k) })
 	}
