@@ -289,7 +289,7 @@ func (j *job) tellFor() {
 	}
 	what := []string{}
 	if n := len(p.ofCluster()) - 1; n > 0 {
-		what = append(what, fmt.Sprintf("%d globs of the cluster", n))
+		what = append(what, fmt.Sprintf("%d kinds of files of the cluster", n))
 	}
 	if n := len(p.ofNodes()) - 1; n > 0 && p.nodes {
 		what = append(what, fmt.Sprintf("%d of nodes, read %s", n, map[bool]string{true: "once", false: strconv.Itoa(j.plan.Samples) + " times"}[j.plan.Samples == 1]))
