@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -196,8 +197,8 @@ func lay(ctx context.Context, bundle fs.FS, d abi.Declaration) (map[string][]byt
 	}
 	files := map[string][]byte{"config.json": []byte(config)}
 	for _, f := range laid[0].Files() {
-		text, err := io.ReadAll(io.NewSectionReader(f.ReaderAt(spool), 0, f.Size))
-		if err != nil {
+		text := make([]byte, f.Size)
+		if _, err := f.ReaderAt(spool).ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		files[f.Path] = text

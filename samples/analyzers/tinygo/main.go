@@ -23,7 +23,7 @@ const (
 )
 
 //go:embed declaration.json
-var declaration string //nolint:gochecknoglobals // go:embed wants one
+var declaration string
 
 func main() {
 	casefile.Main(declaration, casefile.Rule{ID: "sample/close-wait-pileup", Needs: []string{"nodes", "sockets"}, Run: pileup})

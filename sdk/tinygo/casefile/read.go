@@ -130,15 +130,15 @@ func (r *reader) number() Value {
 func (r *reader) text() string {
 	var out []byte // only if there are escapes
 	for i := 1; i < len(r.b); {
-		switch c := r.b[i]; {
-		case c == '"':
+		switch c := r.b[i]; c {
+		case '"':
 			s := string(r.b[1:i])
 			if out != nil {
 				s = string(out)
 			}
 			r.b = r.b[i+1:]
 			return s
-		case c == '\\':
+		case '\\':
 			if out == nil {
 				out = append(make([]byte, 0, 2*i+16), r.b[1:i]...)
 			}

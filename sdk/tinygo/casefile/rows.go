@@ -154,7 +154,7 @@ func (in *Rows) line() ([]byte, error) {
 		line = append(line, part...)
 		switch {
 		case err == bufio.ErrBufferFull: //nolint:errorlint // returned bare
-		case err == io.EOF && len(line) > 0: //nolint:errorlint // returned bare
+		case err == io.EOF && len(line) > 0:
 			return line, nil
 		case err != nil:
 			return nil, err

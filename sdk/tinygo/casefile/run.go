@@ -41,7 +41,7 @@ type room struct{ findings, evidence int }
 // Main is a module's main: it does what argv[1] says and exits.
 func Main(declaration string, rules ...Rule) {
 	if err := serve(declaration, rules); err != nil {
-		os.Stderr.WriteString(err.Error() + "\n")
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
 		os.Exit(1)
 	}
 }
@@ -124,7 +124,7 @@ func (run *Run) Files(name string) ([]string, error) {
 }
 
 // Log writes to the module's log, which the host caps.
-func (run *Run) Log(text string) { os.Stderr.WriteString(run.rule + ": " + text + "\n") }
+func (run *Run) Log(text string) { _, _ = os.Stderr.WriteString(run.rule + ": " + text + "\n") }
 
 // Unknown says that the rule could not tell, and for want of which inputs; it
 // counts only if the rule found nothing. The first reason stands.

@@ -53,7 +53,7 @@ type Value struct {
 	keys   []string // of an object, one for each item
 }
 
-// Text, Int, Float and Bool make values, for params.
+// Text makes a value, for params, as Int, Float and Bool do.
 func Text(s string) Value   { return Value{Kind: String, text: s} }
 func Int(n int64) Value     { return Value{Kind: Integer, whole: n} }
 func Float(n float64) Value { return Value{Kind: Number, number: n} }
@@ -82,7 +82,8 @@ func (v Value) At(path string) Value {
 	}
 }
 
-// The accessors give the zero of their type when the value is of another.
+// Text is the text at a path. Each accessor gives the zero of its type when the
+// value is of another.
 func (v Value) Text(path string) string { return v.At(path).text }
 func (v Value) Int(path string) int64   { return v.At(path).whole }
 func (v Value) Bool(path string) bool   { return v.At(path).truth }
