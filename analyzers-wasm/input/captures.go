@@ -35,7 +35,7 @@ func (r *run) captures() error {
 	}
 	missing := s.Finish(
 		func(f *flow.Row) { captured(flows, &f.Flow, f.Node, f.Netns, f.Path, f.Packet) },
-		func(q *flow.Query) { captured(dns, &q.DNS, q.Node, q.Netns, q.Path, q.Packet) })
+		func(q *abi.DNS) { captured(dns, q, q.Node, q.Netns, q.Path, q.Packet) })
 	for _, m := range missing {
 		flows.lacks(m.Source, m.Reason)
 		dns.lacks(m.Source, m.Reason)

@@ -44,7 +44,7 @@ func TestCaptures(t *testing.T) {
 		"captures/x/n1__4026532000.json":   {Data: []byte(`{"started":"2023-11-14T22:13:20Z","millis":5}`)},
 		"captures/y/n2__host.pcapng":       {Data: file[:len(file)-3]},
 	}, []Request{{Spool: spool, Inputs: []abi.Input{
-		{Name: "a", Flows: "captures/x/*.pcapng", Fields: []string{"proto", "state", "resetBy", "b.port"}},
+		{Name: "a", Flows: "captures/x/*.pcapng", Fields: []string{"path", "proto", "state", "resetBy", "b.port"}},
 		{Name: "b", Flows: "*", Fields: []string{"capture"}, Form: abi.FormNDJSON},
 		{Name: "c", DNS: "captures/x/*.pcapng"},
 	}}}, Limits{})
@@ -56,15 +56,15 @@ func TestCaptures(t *testing.T) {
 		files[f.Path] = spool.text(t, f)
 	}
 	for name, want := range map[string]string{
-		"in/a.ndjson": `{"_at":1,"_node":"n1","_netns":4026532000,"proto":"tcp","state":"reset","resetBy":"b","b":{"port":80}}
-{"_at":2,"_node":"n1","_netns":4026532000,"proto":"udp","b":{"port":53}}
+		"in/a.ndjson": `{"_at":1,"_node":"n1","_netns":4026532000,"path":"captures/x/n1__4026532000.pcapng","proto":"tcp","state":"reset","resetBy":"b","b":{"port":80}}
+{"_at":2,"_node":"n1","_netns":4026532000,"path":"captures/x/n1__4026532000.pcapng","proto":"udp","b":{"port":53}}
 `,
 		"in/b.ndjson": `{"_at":3,"_node":"n1","_netns":4026532000,"capture":"x"}
 {"_at":4,"_node":"n1","_netns":4026532000,"capture":"x"}
 {"_at":6,"_node":"n2","capture":"y"}
 {"_at":7,"_node":"n2","capture":"y"}
 `,
-		"in/c.ndjson": `{"_at":5,"_node":"n1","_netns":4026532000,"capture":"x","proto":"udp","client":"10.0.0.1","port":40001,"server":"10.0.0.3",` +
+		"in/c.ndjson": `{"_at":5,"_node":"n1","_netns":4026532000,"capture":"x","path":"captures/x/n1__4026532000.pcapng","proto":"udp","client":"10.0.0.1","port":40001,"server":"10.0.0.3",` +
 			`"id":7,"name":"x","type":"A","first":1700000000.002,"tries":1,"packet":3,"answerPacket":4,"latency":0.001,"time":0.001,"rcode":"NXDOMAIN"}` + "\n",
 	} {
 		if diff := cmp.Diff(want, files[name]); diff != "" {

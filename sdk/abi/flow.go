@@ -8,6 +8,7 @@ type Flow struct {
 	Node    string `json:"_node,omitempty"`
 	Netns   uint64 `json:"_netns,omitempty"`
 	Capture string `json:"capture"` // name of the capture
+	Path    string `json:"path"`    // its file in the bundle, for evidence of a packet
 	Device  string `json:"device,omitempty"`
 	Proto   string `json:"proto"`            // tcp, udp, icmp, icmpv6, sctp, …, or ip-N
 	Tunnel  string `json:"tunnel,omitempty"` // that it was seen in: vxlan, geneve, ipip, gre
@@ -35,6 +36,7 @@ type End struct {
 	Packets int64  `json:"packets,omitempty"`
 	Bytes   int64  `json:"bytes,omitempty"` // of payload, as sent on the wire
 
+	Segments        int64 `json:"segments,omitempty"`        // of TCP with data, SYN or FIN: those that may be sent again
 	SYN             int64 `json:"syn,omitempty"`             // sent, also again
 	Retransmissions int64 `json:"retransmissions,omitempty"` // all kinds; tshark's tcp.analysis.retransmission
 	FastRetrans     int64 `json:"fastRetransmissions,omitempty"`
@@ -53,6 +55,7 @@ type End struct {
 type ICMPError struct {
 	Packet int    `json:"packet"`
 	From   string `json:"from"`
+	About  string `json:"about"` // "a" or "b": whose packet it quotes
 	Type   int    `json:"type"`
 	Code   int    `json:"code"`
 	MTU    int    `json:"mtu,omitempty"` // of "fragmentation needed" and "packet too big"
@@ -75,6 +78,7 @@ type DNS struct {
 	Node      string   `json:"_node,omitempty"`
 	Netns     uint64   `json:"_netns,omitempty"`
 	Capture   string   `json:"capture"`
+	Path      string   `json:"path"`
 	Device    string   `json:"device,omitempty"`
 	Proto     string   `json:"proto"` // udp, tcp
 	Client    string   `json:"client"`

@@ -73,17 +73,10 @@ type Capture struct {
 	Dropped int64 // by the kernel
 }
 
-// Row is a flow and where it came from.
+// Row is a flow and its first packet.
 type Row struct {
 	abi.Flow
-	Path   string
-	Packet int // the first one
-}
-
-// Query is a DNS query and where it came from.
-type Query struct {
-	abi.DNS
-	Path string
+	Packet int
 }
 
 // Scanner reads captures, one after the other, and compares them in the end.
@@ -145,7 +138,7 @@ func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 
 // Finish compares the places, and gives every row, in the order of the files
 // and of the packets in them. It says what is missing.
-func (s *Scanner) Finish(flow func(*Row), dns func(*Query)) []abi.Missing {
+func (s *Scanner) Finish(flow func(*Row), dns func(*abi.DNS)) []abi.Missing {
 	vanished := s.compare()
 	s.prints = prints{}
 	for _, f := range s.flows {
@@ -154,7 +147,8 @@ func (s *Scanner) Finish(flow func(*Row), dns func(*Query)) []abi.Missing {
 		flow(&row)
 	}
 	for _, q := range s.dns {
-		dns(&Query{q.row(), q.flow.place.file.Path})
+		row := q.row()
+		dns(&row)
 	}
 	var missing []abi.Missing
 	for _, f := range s.files {

@@ -16,12 +16,12 @@ func small() Limits { return Limits{Active: 8, Rows: 40, Queries: 20, Prints: 20
 // result is all that a scanner gives.
 type result struct {
 	Flows   []Row
-	DNS     []Query
+	DNS     []abi.DNS
 	Missing []abi.Missing
 }
 
 func finish(s *Scanner) (r result) {
-	r.Missing = s.Finish(func(row *Row) { r.Flows = append(r.Flows, *row) }, func(q *Query) { r.DNS = append(r.DNS, *q) })
+	r.Missing = s.Finish(func(row *Row) { r.Flows = append(r.Flows, *row) }, func(q *abi.DNS) { r.DNS = append(r.DNS, *q) })
 	return r
 }
 

@@ -48,6 +48,10 @@ func (t *tracker) icmp(pl *place, h *headers, p *packet) {
 		}
 		t.table.put(s, hash, f)
 	}
+	e.About = "a"
+	if fromLow != f.aLow {
+		e.About = "b"
+	}
 	x := f.more()
 	if len(x.icmp) < maxICMP {
 		x.icmp = append(x.icmp, e)

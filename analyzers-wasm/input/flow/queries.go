@@ -111,7 +111,7 @@ func (q *query) row() abi.DNS {
 	f := q.flow
 	client, port := f.address(int(q.from))
 	server, _ := f.address(int(1 - q.from))
-	d := abi.DNS{Node: f.place.file.Node, Netns: f.place.file.Netns, Capture: f.place.file.Name, Device: f.place.device,
+	d := abi.DNS{Node: f.place.file.Node, Netns: f.place.file.Netns, Capture: f.place.file.Name, Path: f.place.file.Path, Device: f.place.device,
 		Proto: protoName(f.key.proto()), Client: client, Port: port, Server: server, ID: int(q.id), Name: q.name, Type: dnsType(q.qtype),
 		First: epoch(q.first), Tries: q.tries, Packet: q.packet}
 	if q.answer != 0 {

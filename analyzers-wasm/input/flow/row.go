@@ -65,8 +65,8 @@ func epoch(nanos int64) float64 { return float64(nanos/1000) / 1e6 }
 
 // row gives the flow as modules see it.
 func (f *flow) row() Row {
-	r := Row{Path: f.place.file.Path, Packet: int(f.packet)}
-	r.Node, r.Netns, r.Capture, r.Device = f.place.file.Node, f.place.file.Netns, f.place.file.Name, f.place.device
+	r := Row{Packet: int(f.packet)}
+	r.Node, r.Netns, r.Capture, r.Path, r.Device = f.place.file.Node, f.place.file.Netns, f.place.file.Name, f.place.file.Path, f.place.device
 	r.Proto, r.First, r.Last = protoName(f.key.proto()), epoch(f.first), epoch(f.last)
 	r.Tunnel = [...]string{"", "vxlan", "geneve", "ipip", "gre"}[f.tunnel]
 	r.A, r.B = f.end(0), f.end(1)
@@ -85,7 +85,7 @@ func (f *flow) row() Row {
 func (f *flow) end(which int) abi.End {
 	e := &f.ends[which]
 	ip, port := f.address(which)
-	return abi.End{IP: ip, Port: port, Packets: e.packets, Bytes: e.bytes, SYN: int64(e.syns),
+	return abi.End{IP: ip, Port: port, Packets: e.packets, Bytes: e.bytes, Segments: e.segments, SYN: int64(e.syns),
 		Retransmissions: int64(e.retrans), FastRetrans: int64(e.fast), SpuriousRetrans: int64(e.spurious), TimeoutRetrans: int64(e.again),
 		DuplicateACKs: int64(e.dupACK), OutOfOrder: int64(e.outOfOrder), LostSegments: int64(e.lost), ZeroWindow: int64(e.zeroWindow),
 		WindowFull: int64(e.full), KeepAlive: int64(e.keepAlive), FirstRetrans: int(e.firstRetrans)}

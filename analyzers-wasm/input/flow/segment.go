@@ -6,6 +6,9 @@ func (t *tracker) segment(f *flow, from uint8, h *headers, p *packet) {
 	if m != 0 {
 		fwd.mark(m, p.number)
 	}
+	if h.length > 0 || h.tcpFlags&(flagSYN|flagFIN) != 0 {
+		fwd.segments++
+	}
 	if h.tcpFlags&(flagSYN|flagFIN|flagRST) != 0 {
 		f.control(from, h, p)
 	} else if !f.acked && h.tcpFlags&flagACK != 0 {

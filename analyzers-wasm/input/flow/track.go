@@ -40,6 +40,7 @@ type flow struct {
 type end struct {
 	direction
 	packets, bytes     int64
+	segments           int64
 	retrans, fast      uint32
 	spurious, dupACK   uint32
 	outOfOrder, lost   uint32

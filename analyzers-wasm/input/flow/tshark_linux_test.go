@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // scan reads files with default limits.
@@ -37,7 +39,7 @@ func peerFields() []string {
 		"tcp.analysis.initial_rtt", "tls.handshake.extensions_server_name", "tls.alert_message.level", "tls.alert_message.desc",
 		"dns.id", "dns.qry.name", "dns.time", "dns.response_to", "dns.retransmit_request_in", "dns.flags.response", "dns.flags.rcode", "dns.flags.truncated",
 		"dns.a", "dns.aaaa", "dns.cname", "icmp.type", "icmp.code", "icmp.mtu", "icmpv6.type", "icmpv6.code", "icmpv6.mtu", "udp.srcport", "udp.dstport"},
-		counted[1:len(counted)-2]...)
+		counted[1:len(counted)-3]...)
 }
 
 // tshark gives the fields of every packet of a file.
@@ -70,7 +72,7 @@ func quoted(r map[string]string) bool { return r["icmp.type"]+r["icmpv6.type"] !
 // counted are the fields that both sides count for each sender.
 var counted = []string{"packets", "tcp.analysis.retransmission", "tcp.analysis.fast_retransmission", "tcp.analysis.spurious_retransmission",
 	"tcp.analysis.duplicate_ack", "tcp.analysis.out_of_order", "tcp.analysis.lost_segment", "tcp.analysis.zero_window", "tcp.analysis.window_full",
-	"tcp.analysis.keep_alive", "bytes", "syn"}
+	"tcp.analysis.keep_alive", "bytes", "syn", "segments"}
 
 // stream is a connection as tshark sees it, from the same values as a row.
 func describe(first int, ends [2]string, counts [2]map[string]int64, rtt, sni, alert, reset string) string {
@@ -118,7 +120,7 @@ func wantTCP(peer []map[string]string) []string {
 		if src != c.ends[0] {
 			from = 1
 		}
-		for _, f := range counted[1 : len(counted)-2] {
+		for _, f := range counted[1 : len(counted)-3] {
 			if r[f] != "" {
 				c.counts[from][f]++
 			}
@@ -128,6 +130,9 @@ func wantTCP(peer []map[string]string) []string {
 		c.counts[from]["bytes"] += n
 		if flags&2 != 0 {
 			c.counts[from]["syn"]++
+		}
+		if n > 0 || flags&3 != 0 {
+			c.counts[from]["segments"]++
 		}
 		if flags&4 != 0 && c.reset == "" {
 			c.reset = string("ab"[from]) + r["frame.number"]
@@ -201,7 +206,7 @@ func viewOf(r Row, i int) *endView {
 		e = r.B
 	}
 	values := []int64{e.Packets, e.Retransmissions, e.FastRetrans, e.SpuriousRetrans, e.DuplicateACKs, e.OutOfOrder, e.LostSegments, e.ZeroWindow, e.WindowFull,
-		e.KeepAlive, e.Bytes, e.SYN}
+		e.KeepAlive, e.Bytes, e.SYN, e.Segments}
 	v := &endView{name: e.IP + ":" + strconv.Itoa(e.Port), counts: map[string]int64{}}
 	for i, f := range counted {
 		v.counts[f] = values[i]
@@ -247,7 +252,7 @@ func sameTCP(t *testing.T, peer []map[string]string, flows []Row, whole bool, to
 
 // sameDNS holds the queries of a file against tshark: who answers whom and
 // when, codes, addresses, tries. Of messages that were cut tshark tells no time.
-func sameDNS(t *testing.T, peer []map[string]string, got []Query, whole bool, total *totals) {
+func sameDNS(t *testing.T, peer []map[string]string, got []abi.DNS, whole bool, total *totals) {
 	t.Helper()
 	byPacket := map[string]map[string]string{}
 	retries := map[string]int{}
@@ -315,7 +320,11 @@ func sameErrors(t *testing.T, peer []map[string]string, flows []Row, total *tota
 	got := map[string]string{}
 	for _, r := range flows {
 		for _, e := range r.ICMP {
-			got[strconv.Itoa(e.Packet)] = fmt.Sprintf("%s %d %d %d %s %d %s %d", e.From, e.Type, e.Code, e.MTU, r.A.IP, r.A.Port, r.B.IP, r.B.Port)
+			whose, other := r.A, r.B
+			if e.About == "b" {
+				whose, other = r.B, r.A
+			}
+			got[strconv.Itoa(e.Packet)] = fmt.Sprintf("%s %d %d %d %s %d %s %d", e.From, e.Type, e.Code, e.MTU, whose.IP, whose.Port, other.IP, other.Port)
 		}
 	}
 	for _, r := range peer {
@@ -333,10 +342,9 @@ func sameErrors(t *testing.T, peer []map[string]string, flows []Row, total *tota
 		}
 		total.add("icmp", 1)
 		head := fmt.Sprintf("%s %d %d %d", src[0], number("icmp.type", "icmpv6.type"), number("icmp.code", "icmpv6.code"), number("icmp.mtu", "icmpv6.mtu"))
-		there := fmt.Sprintf("%s %s %d %s %d", head, src[1], number("tcp.srcport", "udp.srcport"), dst[1], number("tcp.dstport", "udp.dstport"))
-		back := fmt.Sprintf("%s %s %d %s %d", head, dst[1], number("tcp.dstport", "udp.dstport"), src[1], number("tcp.srcport", "udp.srcport"))
-		if g := got[r["frame.number"]]; g != there && g != back {
-			t.Errorf("packet %s: got %q, tshark has %q", r["frame.number"], g, there)
+		want := fmt.Sprintf("%s %s %d %s %d", head, src[1], number("tcp.srcport", "udp.srcport"), dst[1], number("tcp.dstport", "udp.dstport"))
+		if g := got[r["frame.number"]]; g != want {
+			t.Errorf("packet %s: got %q, tshark has %q", r["frame.number"], g, want)
 		}
 	}
 }
