@@ -55,7 +55,7 @@ func layers() []layer {
 		{"bundle/timestamp", nil, nil},
 		{"bundle/redact", []string{"bundle/redact/pseudonym"}, []string{"golang.org/x/net/dns", "golang.org/x/text"}},
 		{"bundle/redact/pseudonym", nil, nil},
-		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input", "analyzers-wasm/host/meter"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
+		{"analyzers-wasm/host", []string{"sdk/abi", "analyzers-wasm/input", "analyzers-wasm/input/flow", "analyzers-wasm/host/meter"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 		{"analyzers-wasm/host/meter", nil, nil},
 		{"analyzers-wasm/conform", []string{"analyzers-wasm/host", "analyzers-wasm/input", "sdk/abi", "sdk/analyzertest/cases"}, nil},
 		{"analyzers-wasm/input", []string{"sdk/abi", "analyzers-wasm/input/flow"}, []string{"cel.dev/cel-go"}},

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,22 @@ func (in *Input) Missing(s Source) (reason string, missing bool) {
 		reasons = append(reasons[:shown], fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(reasons, "; "), true
+}
+
+// Files names the files of the bundle that an input was made of, sorted.
+func (in *Input) Files(s Source) []string {
+	var x struct {
+		Files []string `json:"files"`
+	}
+	d, err := s.declare()
+	if err == nil {
+		err = readJSON(in.shared.fsys, "in/"+d.Name+".index", maxIndex, &x)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		in.fail(err)
+	}
+	slices.Sort(x.Files)
+	return x.Files
 }
 
 // completeness is the part of an [abi.Index] that is kept: the list of files

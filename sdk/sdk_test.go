@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -169,6 +170,7 @@ func TestReading(t *testing.T) {
 		"in/pods.ndjson": {Data: []byte(`{"_at":7,"metadata":{"name":"` + long + `"}}` + "\n" + `{"metadata":{"name":"b"},"_at":8,"_node":"n1","_netns":5,"_sample":1}`)},
 		"in/tcp.ndjson": {Data: []byte(`{"_at":1,"_node":"n1","name":"A","t0":1,"t1":4,"delta":3,"seconds":2}` + "\n" +
 			`{"_at":2,"_node":"n1","_netns":9,"name":"A","t0":5}` + "\n" + `{"_at":3,"_node":"n1","name":"B","t0":0}` + "\n")},
+		"in/pods.index": {Data: []byte(`{"complete":true,"files":["b","a"]}`)},
 	}
 	builds := 0
 	run := func(in *Input, _ *Reporter) error {
@@ -205,6 +207,9 @@ func TestReading(t *testing.T) {
 		}
 		if m := sets[0].Moved("A", "B", "C"); len(m) != 1 || m[0] != "A" {
 			t.Error("moved", m)
+		}
+		if files := in.Files(pods); !slices.Equal(files, []string{"a", "b"}) || in.Files(Flows("f", "*")) != nil {
+			t.Error("files", files)
 		}
 		Memo(in, "k", func(*Input) int { builds++; return 1 })
 		return in.Err()

@@ -3,12 +3,10 @@ package sdk
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"reflect"
-	"slices"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -272,16 +270,7 @@ func (s FileSource) declare() (abi.Input, error) {
 func (FileSource) optional() bool { return false }
 
 // List names the files, sorted, by their paths in the bundle.
-func (s FileSource) List(in *Input) []string {
-	var x struct {
-		Files []string `json:"files"`
-	}
-	if err := readJSON(in.shared.fsys, "in/"+s.input.Name+".index", maxIndex, &x); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		in.fail(err)
-	}
-	slices.Sort(x.Files)
-	return x.Files
-}
+func (s FileSource) List(in *Input) []string { return in.Files(s) }
 
 // Open opens one of them.
 func (s FileSource) Open(in *Input, path string) (fs.File, error) {

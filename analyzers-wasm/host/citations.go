@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"sort"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/input"
+	"github.com/casefile-io/casefile/analyzers-wasm/input/flow"
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
@@ -99,7 +99,7 @@ func (c *citations) read() {
 		}
 		r := &budgetReader{ctx: c.ctx, r: f, left: &budget}
 		if file.byPkt {
-			file.packets, file.err = countPackets(r)
+			file.packets, file.err = flow.Count(r)
 		}
 		if len(file.lines) > 0 && file.err == nil {
 			if file.byPkt {
@@ -222,45 +222,6 @@ func showLine(text []byte) string {
 		return string(s[:min(len(s), maxLineText)]) + "…"
 	}
 	return string(s)
-}
-
-// countPackets counts the packet blocks of a pcapng file, up to where it ends
-// or breaks off.
-func countPackets(r io.Reader) (int, error) {
-	br := bufio.NewReaderSize(r, 64<<10)
-	var order binary.ByteOrder = binary.LittleEndian
-	var head [12]byte
-	n := 0
-	for first := true; ; first = false {
-		if _, err := io.ReadFull(br, head[:]); err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return n, nil
-			}
-			return n, err
-		}
-		kind := order.Uint32(head[:4])
-		if kind == 0x0a0d0d0a {
-			order = binary.LittleEndian
-			if binary.BigEndian.Uint32(head[8:]) == 0x1a2b3c4d {
-				order = binary.BigEndian
-			}
-		} else if first {
-			return 0, errors.New("no pcapng file")
-		}
-		size := int64(order.Uint32(head[4:8]))
-		if size < 12 || size%4 != 0 {
-			return n, errors.New("a damaged pcapng file")
-		}
-		if _, err := br.Discard(int(size - 12)); err != nil {
-			if errors.Is(err, io.EOF) {
-				return n, nil
-			}
-			return n, err
-		}
-		if kind == 6 || kind == 3 || kind == 2 {
-			n++
-		}
-	}
 }
 
 // budgetReader charges what is read to a budget.

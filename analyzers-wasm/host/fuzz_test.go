@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/input"
+	"github.com/casefile-io/casefile/analyzers-wasm/input/flow"
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
@@ -72,7 +73,7 @@ func FuzzPcapng(f *testing.F) {
 	f.Add(pcapng(3))
 	f.Add(pcapng(1)[:40])
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if n, _ := countPackets(bytes.NewReader(text)); n > len(text)/12 {
+		if n, _ := flow.Count(bytes.NewReader(text)); n > len(text)/12 {
 			t.Errorf("%d packets in %d bytes", n, len(text))
 		}
 	})

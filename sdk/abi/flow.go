@@ -48,17 +48,18 @@ type End struct {
 	ZeroWindow      int64 `json:"zeroWindow,omitempty"`
 	WindowFull      int64 `json:"windowFull,omitempty"`
 	KeepAlive       int64 `json:"keepAlive,omitempty"`
-	FirstRetrans    int   `json:"firstRetransmission,omitempty"` // its packet
+	Retransmitted   []int `json:"retransmitted,omitempty"` // packets of the first five retransmissions
 }
 
 // ICMPError is an ICMP error that quotes a packet of a flow.
 type ICMPError struct {
-	Packet int    `json:"packet"`
-	From   string `json:"from"`
-	About  string `json:"about"` // "a" or "b": whose packet it quotes
-	Type   int    `json:"type"`
-	Code   int    `json:"code"`
-	MTU    int    `json:"mtu,omitempty"` // of "fragmentation needed" and "packet too big"
+	Packet int     `json:"packet"`
+	Time   float64 `json:"time"` // Unix
+	From   string  `json:"from"`
+	About  string  `json:"about"` // "a" or "b": whose packet it quotes
+	Type   int     `json:"type"`
+	Code   int     `json:"code"`
+	MTU    int     `json:"mtu,omitempty"` // of "fragmentation needed" and "packet too big"
 }
 
 // Vanished says that packets which this place saw did not arrive at a later

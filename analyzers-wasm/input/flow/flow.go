@@ -32,6 +32,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"io"
 
@@ -134,6 +135,17 @@ func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 	}
 	t.finish(err == nil)
 	return nil
+}
+
+// Count counts the packets of a capture, up to where it ends or is damaged. The
+// error is that of reading, or that it is no capture at all.
+func Count(in io.Reader) (int, error) {
+	r := newReader(in)
+	err := r.each(func(*packet) error { return nil })
+	if r.number > 0 && (errors.Is(err, ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF)) {
+		err = nil
+	}
+	return r.number, err
 }
 
 // Finish compares the places, and gives every row, in the order of the files

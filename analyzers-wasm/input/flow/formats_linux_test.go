@@ -108,7 +108,7 @@ func numberless(t *testing.T, rows []Row) string {
 	t.Helper()
 	var b strings.Builder
 	for _, r := range rows {
-		r.Path, r.Packet, r.Capture, r.Vanished, r.ResetPacket, r.A.FirstRetrans, r.B.FirstRetrans, r.Device = "", 0, "", nil, 0, 0, 0, ""
+		r.Path, r.Packet, r.Capture, r.Vanished, r.ResetPacket, r.A.Retransmitted, r.B.Retransmitted, r.Device = "", 0, "", nil, 0, nil, nil, ""
 		for i := range r.ICMP {
 			r.ICMP[i].Packet = 0
 		}

@@ -9,7 +9,7 @@ func (t *tracker) icmp(pl *place, h *headers, p *packet) {
 	if len(b) < 8 {
 		return
 	}
-	e := abi.ICMPError{Packet: p.number, From: h.src.text(h.v6), Type: int(b[0]), Code: int(b[1])}
+	e := abi.ICMPError{Packet: p.number, Time: epoch(p.nanos), From: h.src.text(h.v6), Type: int(b[0]), Code: int(b[1])}
 	proto := uint16(etherIPv4)
 	if h.proto == protoICMP {
 		switch b[0] {
@@ -53,7 +53,9 @@ func (t *tracker) icmp(pl *place, h *headers, p *packet) {
 		e.About = "b"
 	}
 	x := f.more()
-	if len(x.icmp) < maxICMP {
-		x.icmp = append(x.icmp, e)
+	if len(x.icmp) == maxICMP {
+		x.icmp[maxICMP-1] = e
+		return
 	}
+	x.icmp = append(x.icmp, e)
 }

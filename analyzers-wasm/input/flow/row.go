@@ -85,10 +85,14 @@ func (f *flow) row() Row {
 func (f *flow) end(which int) abi.End {
 	e := &f.ends[which]
 	ip, port := f.address(which)
+	var retransmitted []int
+	for _, p := range e.retransmitted[:min(int(e.retrans), len(e.retransmitted))] {
+		retransmitted = append(retransmitted, int(p))
+	}
 	return abi.End{IP: ip, Port: port, Packets: e.packets, Bytes: e.bytes, Segments: e.segments, SYN: int64(e.syns),
 		Retransmissions: int64(e.retrans), FastRetrans: int64(e.fast), SpuriousRetrans: int64(e.spurious), TimeoutRetrans: int64(e.again),
 		DuplicateACKs: int64(e.dupACK), OutOfOrder: int64(e.outOfOrder), LostSegments: int64(e.lost), ZeroWindow: int64(e.zeroWindow),
-		WindowFull: int64(e.full), KeepAlive: int64(e.keepAlive), FirstRetrans: int(e.firstRetrans)}
+		WindowFull: int64(e.full), KeepAlive: int64(e.keepAlive), Retransmitted: retransmitted}
 }
 
 func (f *flow) state() string {

@@ -48,8 +48,8 @@ func (f *flow) control(from uint8, h *headers, p *packet) {
 // mark counts what the analysis says.
 func (e *end) mark(m marks, number int) {
 	if m&(markRetrans|markFast|markSpurious) != 0 {
-		if e.retrans == 0 {
-			e.firstRetrans = uint32(number)
+		if int(e.retrans) < len(e.retransmitted) {
+			e.retransmitted[e.retrans] = uint32(number)
 		}
 		e.retrans++
 	}

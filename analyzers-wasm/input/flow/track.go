@@ -10,7 +10,7 @@ import (
 // What a file may have open at a time.
 const (
 	bufferRoom = 32 << 20 // bytes of messages and handshakes that are not whole yet
-	maxICMP    = 16       // errors kept of a flow
+	maxICMP    = 16       // errors kept of a flow: the first ones and the last
 	flowsChunk = 256
 	fragSlots  = 64
 )
@@ -39,17 +39,18 @@ type flow struct {
 // end is one side of a flow.
 type end struct {
 	direction
-	packets, bytes     int64
-	segments           int64
-	retrans, fast      uint32
-	spurious, dupACK   uint32
-	outOfOrder, lost   uint32
-	zeroWindow, full   uint32
-	keepAlive          uint32
-	syns, firstRetrans uint32
-	fin                bool
-	dir                uint8 // in or out, as the device sees it
-	again              uint32
+	packets, bytes   int64
+	segments         int64
+	retrans, fast    uint32
+	spurious, dupACK uint32
+	outOfOrder, lost uint32
+	zeroWindow, full uint32
+	keepAlive        uint32
+	syns             uint32
+	retransmitted    [5]uint32 // packets of the first
+	fin              bool
+	dir              uint8 // in or out, as the device sees it
+	again            uint32
 }
 
 // extra is what few flows have.

@@ -75,11 +75,11 @@ var counted = []string{"packets", "tcp.analysis.retransmission", "tcp.analysis.f
 	"tcp.analysis.keep_alive", "bytes", "syn", "segments"}
 
 // stream is a connection as tshark sees it, from the same values as a row.
-func describe(first int, ends [2]string, counts [2]map[string]int64, rtt, sni, alert, reset string) string {
+func describe(first int, ends [2]string, counts [2]map[string]int64, again [2][]int, rtt, sni, alert, reset string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#%d %s-%s rtt=%s sni=%s alert=%s reset=%s", first, ends[0], ends[1], rtt, sni, alert, reset)
 	for i, c := range counts {
-		fmt.Fprintf(&b, "\n   %c:", "ab"[i])
+		fmt.Fprintf(&b, "\n   %c: again %v", "ab"[i], again[i])
 		for _, f := range counted {
 			if c[f] != 0 {
 				fmt.Fprintf(&b, " %s=%d", strings.TrimPrefix(f, "tcp.analysis."), c[f])
@@ -95,6 +95,7 @@ func wantTCP(peer []map[string]string) []string {
 		first           int
 		ends            [2]string
 		counts          [2]map[string]int64
+		again           [2][]int
 		rtt, sni, alert string
 		reset           string
 	}
@@ -125,6 +126,9 @@ func wantTCP(peer []map[string]string) []string {
 				c.counts[from][f]++
 			}
 		}
+		if number, _ := strconv.Atoi(r["frame.number"]); r["tcp.analysis.retransmission"] != "" && len(c.again[from]) < 5 {
+			c.again[from] = append(c.again[from], number)
+		}
 		n, _ := strconv.ParseInt(r["tcp.len"], 10, 64)
 		c.counts[from]["packets"]++
 		c.counts[from]["bytes"] += n
@@ -151,7 +155,7 @@ func wantTCP(peer []map[string]string) []string {
 	}
 	var out []string
 	for _, c := range order {
-		out = append(out, describe(c.first, c.ends, c.counts, c.rtt, c.sni, c.alert, c.reset))
+		out = append(out, describe(c.first, c.ends, c.counts, c.again, c.rtt, c.sni, c.alert, c.reset))
 	}
 	return out
 }
@@ -190,7 +194,7 @@ func gotTCP(rows []Row) []string {
 		if r.ResetBy != "" {
 			reset = r.ResetBy + strconv.Itoa(r.ResetPacket)
 		}
-		out = append(out, describe(r.Packet, ends, counts, trimmed(strconv.FormatFloat(r.HandshakeRTT, 'f', 9, 64)), r.SNI, r.Alert, reset))
+		out = append(out, describe(r.Packet, ends, counts, [2][]int{r.A.Retransmitted, r.B.Retransmitted}, trimmed(strconv.FormatFloat(r.HandshakeRTT, 'f', 9, 64)), r.SNI, r.Alert, reset))
 	}
 	return out
 }

@@ -28,9 +28,10 @@ func MTUMismatch() sdk.Rule {
 		ID: "underlay/mtu-mismatch", Severity: sdk.High, Layer: sdk.LayerUnderlay,
 		Text: map[string]sdk.Text{"en": mtuMismatchEN(), "zh": mtuMismatchZH()},
 		Inputs: slices.Concat(kernel.LinksInput().Sources(), kernel.AddrsInput().Sources(), kernel.RoutesInput().Sources(),
-			[]sdk.Source{kernel.NodesInput(), sdk.Optional(fragmentInput()), sdk.Optional(kube.PodsInput())}),
+			[]sdk.Source{kernel.NodesInput(), sdk.Optional(fragmentInput()), sdk.Optional(flowsInput()), sdk.Optional(kube.PodsInput())}),
 		Run: func(in *sdk.Input, out *sdk.Reporter) error {
-			w := &walk{machines: kernel.MachinesOf(in), net: readNetwork(in), counters: map[string]sdk.CounterSet{}, out: out, blamed: map[string]bool{}}
+			w := &walk{machines: kernel.MachinesOf(in), net: readNetwork(in), captures: capturesOf(in),
+				counters: map[string]sdk.CounterSet{}, out: out, blamed: map[string]bool{}}
 			for _, set := range fragmentInput().Sets(in) {
 				if set.Netns == 0 {
 					w.counters[set.Node] = set
@@ -40,6 +41,7 @@ func MTUMismatch() sdk.Rule {
 			w.tunnels()
 			w.segments()
 			w.paths()
+			w.errors()
 			kernel.LinksInput().Check(in, out)
 			kernel.AddrsInput().Check(in, out)
 			kernel.RoutesInput().Check(in, out)
@@ -52,6 +54,7 @@ func MTUMismatch() sdk.Rule {
 type walk struct {
 	machines *kernel.Machines
 	net      *network
+	captures *captures
 	counters map[string]sdk.CounterSet // of the nodes' own namespaces
 	out      *sdk.Reporter
 	blamed   map[string]bool // node and device that were reported
@@ -190,7 +193,7 @@ func (w *walk) paths() {
 				f.Affected = append(f.Affected, sdk.Subject{Kind: "Node", Name: peer, Node: peer})
 				continue
 			}
-			found[key] = w.pathFinding(peer, pod, hop)
+			found[key] = w.pathFinding(node, peer, pod, hop)
 			order = append(order, key)
 		}
 		for _, key := range order {
@@ -199,7 +202,7 @@ func (w *walk) paths() {
 	}
 }
 
-func (w *walk) pathFinding(peer string, pod *podEnd, hop hop) *sdk.Finding {
+func (w *walk) pathFinding(node, peer string, pod *podEnd, hop hop) *sdk.Finding {
 	subject, _, _ := w.machines.Who(pod.space)
 	f := &sdk.Finding{
 		Variant: "path-device", Confidence: "medium",
@@ -210,6 +213,9 @@ func (w *walk) pathFinding(peer string, pod *podEnd, hop hop) *sdk.Finding {
 	}
 	if hop.route.V.MTU != 0 && hop.route.V.MTU <= hop.dev.V.MTU {
 		f.Variant = "path-route"
+	}
+	if said := w.cites(node, hop.mtu()); len(said) > 0 {
+		f.Confidence, f.Evidence = "", append(f.Evidence, said...)
 	}
 	return f
 }

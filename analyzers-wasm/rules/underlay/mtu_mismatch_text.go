@@ -47,6 +47,14 @@ func mtuMismatchEN() sdk.Text {
 					"Set the same MTU on all nodes of {subnet}; by hand for a test: ip link set {device} mtu {other}; for good in the network's configuration (netplan, NetworkManager, DHCP option 26)",
 				},
 			},
+			"icmp": {
+				Title:   "A path takes less than what is sent over it",
+				Message: "{from} told {where} by ICMP that packets of {flow} are too large: the way takes {mtu} bytes. It went on saying so for {seconds} s; a sender that hears it sends smaller packets at once.",
+				Remediation: []string{
+					"If connections hang, see why the error does not reach the sender, or the sender does not heed it: iptables-save | grep -i icmp; nft list ruleset | grep -i icmp; ip route get ADDRESS (shows the mtu that was learned); sysctl net.ipv4.ip_no_pmtu_disc",
+					"Lower the pods' MTU to {mtu} in the CNI's configuration and restart them, or raise it at {from}: to learn it, every new path loses a packet and a round trip",
+				},
+			},
 			"veth": {
 				Title:   "The two ends of a pod's cable have different MTUs",
 				Message: "{pod}: {inside} has MTU {mtu} in the pod, its other end {device} on node {node} has {other}: larger packets vanish between them, without ICMP, and only rx_dropped or tx_dropped of the device counts them.",
@@ -57,7 +65,7 @@ func mtuMismatchEN() sdk.Text {
 		},
 		Doc: `Symptom: small answers pass and large ones hang: a TLS handshake stalls, "kubectl exec" works but "logs" stops, a health check is green and a download is not.
 
-How it is checked, on the node's tables of links, addresses and routes: both ends of every pod's veth pair; every tunnel against the device that carries it (VXLAN and Geneve take 50 bytes over IPv4 and 70 over IPv6, IPIP 20, WireGuard 60 or 80); the devices of nodes that share a subnet; and, for each pair of nodes, what the pods of the one may send against the MTU of the route, or of its device, to the pods of the other. Counters FragFails, ReasmFails and OutDestUnreachs that grow meanwhile raise the confidence.
+How it is checked, on the node's tables of links, addresses and routes: both ends of every pod's veth pair; every tunnel against the device that carries it (VXLAN and Geneve take 50 bytes over IPv4 and 70 over IPv6, IPIP 20, WireGuard 60 or 80); the devices of nodes that share a subnet; and, for each pair of nodes, what the pods of the one may send against the MTU of the route, or of its device, to the pods of the other. Counters FragFails, ReasmFails and OutDestUnreachs that grow meanwhile raise the confidence, and so does an ICMP error in a capture that names the same MTU. An error that no table explains is told by itself: low while the sender heeds it, high when it goes on sending what does not fit.
 
 Folklore: there is no magic number like 1420; the right MTU is the underlay's minus the overhead of the tunnel. Ping with its default size proves nothing: try ping -M do -s 1472. Between two ends of one link with different MTUs no ICMP is sent and no IP or TCP counter moves.`,
 	}
@@ -108,6 +116,14 @@ func mtuMismatchZH() sdk.Text {
 					"让 {subnet} 内所有节点使用相同的 MTU；手动试验：ip link set {device} mtu {other}；长期应写入网络配置（netplan、NetworkManager、DHCP 选项 26）",
 				},
 			},
+			"icmp": {
+				Title:   "路径能容纳的小于所发送的",
+				Message: "{from} 通过 ICMP 告知 {where}：{flow} 的数据包过大，路径只容纳 {mtu} 字节。这样的通知持续了 {seconds} 秒；能收到它的发送方会立即改发更小的包。",
+				Remediation: []string{
+					"如果连接卡住，检查错误为何没有到达发送方或未被采纳：iptables-save | grep -i icmp；nft list ruleset | grep -i icmp；ip route get 地址（显示学到的 mtu）；sysctl net.ipv4.ip_no_pmtu_disc",
+					"在 CNI 配置中把 Pod 的 MTU 降到 {mtu} 并重启 Pod，或在 {from} 处提高 MTU：否则每条新路径都要损失一个包和一次往返才能得知",
+				},
+			},
 			"veth": {
 				Title:   "Pod 网线两端的 MTU 不同",
 				Message: "{pod}：Pod 内 {inside} 的 MTU 为 {mtu}，节点 {node} 上的另一端 {device} 为 {other}：更大的包会在两者之间无声消失，没有 ICMP，只有设备的 rx_dropped 或 tx_dropped 会计数。",
@@ -118,7 +134,7 @@ func mtuMismatchZH() sdk.Text {
 		},
 		Doc: `症状：小的响应正常，大的卡住：TLS 握手停滞、kubectl exec 可用而 logs 卡住、健康检查正常而下载失败。
 
-检查方法（依据节点的链路、地址与路由表）：每个 Pod 的 veth 两端；每条隧道与承载它的设备（VXLAN 与 Geneve 在 IPv4 上占 50 字节、IPv6 上占 70 字节，IPIP 占 20，WireGuard 占 60 或 80）；同一子网内各节点的设备；以及对每一对节点，一方 Pod 能发送的大小与到另一方 Pod 的路由（或其设备）的 MTU。期间 FragFails、ReasmFails、OutDestUnreachs 增长会提高可信度。
+检查方法（依据节点的链路、地址与路由表）：每个 Pod 的 veth 两端；每条隧道与承载它的设备（VXLAN 与 Geneve 在 IPv4 上占 50 字节、IPv6 上占 70 字节，IPIP 占 20，WireGuard 占 60 或 80）；同一子网内各节点的设备；以及对每一对节点，一方 Pod 能发送的大小与到另一方 Pod 的路由（或其设备）的 MTU。期间 FragFails、ReasmFails、OutDestUnreachs 增长会提高可信度，抓包中指明同一 MTU 的 ICMP 错误也会。没有任何表能解释的 ICMP 错误单独报告：发送方采纳时为低，继续发送过大的包时为高。
 
 常见误区：并没有 1420 这样的万能数字，正确的 MTU 是底层 MTU 减去隧道开销。默认大小的 ping 说明不了问题，应使用 ping -M do -s 1472。同一链路两端 MTU 不同时不会产生 ICMP，IP 与 TCP 计数也都不会变化。`,
 	}

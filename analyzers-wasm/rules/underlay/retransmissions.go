@@ -3,13 +3,13 @@ package underlay
 import (
 	"cmp"
 	"fmt"
-	"path"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/rules/kernel"
 	"github.com/casefile-io/casefile/analyzers-wasm/rules/kube"
 	"github.com/casefile-io/casefile/sdk"
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // A ratio needs a number below it: with fewer than 20 segments, or fewer than
@@ -21,7 +21,6 @@ const (
 	minSYN         = 3
 	mediumPercent  = 1
 	highPercent    = 5
-	maxCaptures    = 1000
 	retransSegs    = "Tcp.RetransSegs"
 	outSegs        = "Tcp.OutSegs"
 	synRetransmits = "TcpExt.TCPSynRetrans"
@@ -29,15 +28,13 @@ const (
 
 func tcpInput() sdk.CounterSource { return sdk.Counters("tcp", retransSegs, outSegs, synRetransmits) }
 
-func capturesInput() sdk.FileSource { return sdk.Files("captures", "captures/*/*.pcapng") }
-
 // Retransmissions finds pods and nodes that must send segments again, by their
 // counters and in captures.
 func Retransmissions() sdk.Rule {
 	return sdk.Rule{
 		ID: "underlay/retransmissions", Severity: sdk.Medium, Layer: sdk.LayerUnderlay,
 		Text: map[string]sdk.Text{"en": retransmissionsEN(), "zh": retransmissionsZH()},
-		Inputs: []sdk.Source{tcpInput(), kernel.NodesInput(), sdk.Optional(capturesInput()),
+		Inputs: []sdk.Source{tcpInput(), kernel.NodesInput(), sdk.Optional(flowsInput()),
 			sdk.Optional(kube.PodsInput())},
 		Run: retransmissions,
 	}
@@ -49,12 +46,7 @@ type sender struct {
 	owner    string
 	at       int64
 	set      *sdk.CounterSet
-	captures []captureFile
-}
-
-type captureFile struct {
-	path string
-	captureStat
+	captures []*capture
 }
 
 func retransmissions(in *sdk.Input, out *sdk.Reporter) error {
@@ -78,20 +70,18 @@ func retransmissions(in *sdk.Input, out *sdk.Reporter) error {
 			of(machines.Who(kernel.Space{Node: set.Node, Inode: set.Netns})).set = &set
 		}
 	}
-	files := capturesInput().List(in)
-	for _, name := range files[:min(len(files), maxCaptures)] {
-		stat, err := scanFile(in, name)
-		if err != nil {
-			out.Logf("%s: %v", name, err)
-			out.Unknown(name+" was not readable to its end: "+err.Error(), capturesInput())
-		}
-		if enough(stat.again, stat.segments) || stat.syn >= minSYN {
-			s := of(captured(in, machines, name))
-			s.captures = append(s.captures, captureFile{name, stat})
+	seen := capturesOf(in)
+	for _, c := range seen.files {
+		if enough(int(c.again), int(c.segments)) || c.syn >= minSYN {
+			s := of(c.whose(in, machines))
+			s.captures = append(s.captures, c)
 		}
 	}
+	if reason, cut := in.Missing(flowsInput()); cut && len(in.Files(flowsInput())) > 0 {
+		out.Unknown(reason, flowsInput()) // no capture at all was not asked for
+	}
 	for _, s := range senders {
-		out.Find(s.finding())
+		out.Find(s.finding(machines, seen))
 	}
 	if once {
 		out.Unknown("the nodes were sampled once, so counters have no rate; collect with --samples 2", tcpInput())
@@ -103,35 +93,7 @@ func enough(again, sent int) bool {
 	return again >= minAgain && sent >= minSent && again*100 >= sent*mediumPercent
 }
 
-func scanFile(in *sdk.Input, name string) (captureStat, error) {
-	f, err := capturesInput().Open(in, name)
-	if err != nil {
-		return captureStat{}, err
-	}
-	defer f.Close()
-	return scan(f)
-}
-
-// captured tells whose packets a file captures/<target>/<node>__<netns>.pcapng
-// holds: the pod of the network namespace, else what the target says.
-func captured(in *sdk.Input, m *kernel.Machines, name string) (sdk.Subject, string, int64) {
-	target := path.Base(path.Dir(name))
-	node, where, _ := strings.Cut(strings.TrimSuffix(path.Base(name), ".pcapng"), "__")
-	if inode, err := strconv.ParseUint(where, 10, 64); err == nil {
-		if r, ok := m.PodIn(kernel.Space{Node: node, Inode: inode}); ok {
-			return r.V.Subject(), r.V.Owner(), r.At
-		}
-	}
-	if p := strings.Split(target, "_"); len(p) == 3 && p[0] == "pod" {
-		if r, ok := kube.PodsOf(in).ByName(p[1], p[2]); ok {
-			return r.V.Subject(), r.V.Owner(), r.At
-		}
-		return sdk.Subject{Kind: "Pod", Namespace: p[1], Name: p[2], Node: node}, "Pod " + p[1] + "/" + p[2], 0
-	}
-	return sdk.Subject{Kind: "Node", Name: node, Node: node}, "Node " + node, 0
-}
-
-func (s *sender) finding() sdk.Finding {
+func (s *sender) finding(m *kernel.Machines, seen *captures) sdk.Finding {
 	f := sdk.Finding{Subject: s.subject, Owner: s.owner, Params: map[string]any{
 		"where": kernel.NameOf(s.subject), "node": s.subject.Node, "again": int64(0), "sent": int64(0), "percent": 0.0, "seconds": 0.0, "syn": int64(0),
 		"packets": 0, "segments": 0, "synPackets": 0, "capturePercent": 0.0, "flow": "?",
@@ -152,6 +114,7 @@ func (s *sender) finding() sdk.Finding {
 			f.Variant = "capture"
 		}
 		worst = max(worst, s.addCaptures(&f))
+		s.addCause(&f, m, seen)
 	}
 	if worst >= highPercent {
 		f.Severity = sdk.High
@@ -162,28 +125,68 @@ func (s *sender) finding() sdk.Finding {
 	return f
 }
 
-// addCaptures adds the packets that the captures show, and returns the ratio
-// in them if it is one.
+// addCaptures adds what the captures show, and returns the ratio in them if it
+// is one.
 func (s *sender) addCaptures(f *sdk.Finding) float64 {
-	var sum captureStat
+	var sum capture
 	for _, c := range s.captures {
-		sum.again, sum.segments, sum.syn = sum.again+c.again, sum.segments+c.segments, sum.syn+c.syn
-		if c.worst != nil && (sum.worst == nil || c.worst.again > sum.worst.again) {
-			sum.worst = c.worst
-		}
-		for _, n := range c.packets {
+		sum.segments, sum.again, sum.syn = sum.segments+c.segments, sum.again+c.again, sum.syn+c.syn
+		for _, n := range c.packets() {
 			f.Evidence = append(f.Evidence, sdk.AtPacket(c.path, n))
 		}
 	}
-	ratio := percent(sum.again, sum.segments)
+	ratio := percent(int(sum.again), int(sum.segments))
 	f.Params["packets"], f.Params["segments"], f.Params["synPackets"], f.Params["capturePercent"] = sum.again, sum.segments, sum.syn, ratio
-	if w := sum.worst; w != nil {
-		f.Params["flow"] = fmt.Sprintf("%s → %s", w.key.src, w.key.dst)
-	}
-	if !enough(sum.again, sum.segments) {
+	f.Params["flow"] = s.worst()[0].String()
+	if !enough(int(sum.again), int(sum.segments)) {
 		return 0 // a few SYNs: their share says nothing
 	}
 	return ratio
+}
+
+// worst is the connections with most segments sent again, of all captures.
+func (s *sender) worst() []*sent {
+	var list []*sent
+	for _, c := range s.captures {
+		list = append(list, c.worst...)
+	}
+	slices.SortStableFunc(list, func(a, b *sent) int { return cmp.Compare(b.again, a.again) })
+	return list
+}
+
+// addCause adds why, when the captures show it: an error that came back, or
+// the hop where the packets vanish.
+func (s *sender) addCause(f *sdk.Finding, m *kernel.Machines, seen *captures) {
+	for _, c := range s.captures {
+		for _, w := range c.worst {
+			if e := w.icmp; e != nil {
+				f.Variant = "icmp"
+				f.Params["from"], f.Params["icmp"], f.Params["flow"] = e.From, icmpName(e), w.String()
+				f.Evidence = append(f.Evidence, sdk.AtPacket(c.path, e.Packet))
+				return
+			}
+		}
+	}
+	if d, g, ok := seen.gap(s.worst()); ok {
+		f.Variant = "hop"
+		f.Params["lost"], f.Params["gone"], f.Params["of"] = d.String(), g.Packets, g.Of
+		f.Params["at"], f.Params["before"] = place(m, g.At), place(m, g.Before)
+		f.Evidence = append(f.Evidence, sdk.AtPacket(g.path, g.First))
+	}
+}
+
+// icmpName says what an error says, in the words of its RFC.
+func icmpName(e *abi.ICMPError) string {
+	v4 := map[[2]int]string{{3, 0}: "net unreachable", {3, 1}: "host unreachable", {3, 2}: "protocol unreachable", {3, 3}: "port unreachable",
+		{3, 4}: "fragmentation needed", {3, 9}: "administratively prohibited", {3, 10}: "administratively prohibited",
+		{3, 13}: "administratively prohibited", {11, 0}: "TTL exceeded"}
+	v6 := map[[2]int]string{{1, 0}: "no route", {1, 1}: "administratively prohibited", {1, 3}: "address unreachable", {1, 4}: "port unreachable",
+		{2, 0}: "packet too big", {3, 0}: "hop limit exceeded"}
+	names := v4
+	if strings.Contains(e.From, ":") {
+		names = v6
+	}
+	return cmp.Or(names[[2]int{e.Type, e.Code}], fmt.Sprintf("type %d code %d", e.Type, e.Code))
 }
 
 func percent(again, sent int) float64 {
