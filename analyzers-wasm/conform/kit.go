@@ -100,7 +100,7 @@ func (k *kit) analyze(over string, files map[string][]byte) ([]byte, string) {
 	if r.Status != abi.ModuleOK {
 		return nil, "over " + over + ": " + ended(r)
 	}
-	if err := host.CheckOutput(k.d, out); err != nil {
+	if _, err := host.CheckOutput(k.d, out); err != nil {
 		return nil, "over " + over + ": " + err.Error()
 	}
 	return append([]byte{}, out...), ""

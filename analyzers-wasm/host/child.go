@@ -259,11 +259,12 @@ func (c *child) fileSystem(cmd command) (*spoolFS, error) {
 			return nil, err
 		}
 	}
-	return newSpoolFS(paidFile{c}, files, time.Unix(0, cmd.Clock))
+	return newSpoolFS(c.spool, files, time.Unix(0, cmd.Clock), c.charge)
 }
 
-// charge takes the fuel for what the host does for the guest: like copying
-// bytes, and as much again as finding out what to do.
+// charge takes the fuel for a buffer that the host reads, writes or fills for
+// the guest, by the words of sdk/ABI.md. It hangs on nothing but the guest's
+// call: not on where the bytes lie in the spool.
 func (c *child) charge(bytes int) {
 	if c.counter != nil {
 		c.counter.Set(c.counter.Get() - hostCall - uint64(bytes)/8)
@@ -298,14 +299,6 @@ type paidReader struct {
 func (p paidReader) Read(b []byte) (int, error) {
 	p.c.charge(len(b))
 	return p.r.Read(b)
-}
-
-// paidFile charges a guest for what it reads of the spool.
-type paidFile struct{ c *child }
-
-func (p paidFile) ReadAt(b []byte, off int64) (int, error) {
-	p.c.charge(len(b))
-	return p.c.spool.ReadAt(b, off)
 }
 
 // clock is the guest's time: it moves 1 ms with every look, and by what the

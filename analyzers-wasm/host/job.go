@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/input"
@@ -108,10 +109,32 @@ func parseDeclaration(text []byte) (abi.Declaration, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return abi.Declaration{}, errors.New("more than one JSON value")
 	}
+	if err := knownInputs(text); err != nil {
+		return abi.Declaration{}, err
+	}
 	if err := input.Validate(d); err != nil {
 		return abi.Declaration{}, err
 	}
 	return d, nil
+}
+
+// knownInputs refuses keys of inputs that this host does not know: a condition
+// that it passed over would give the module other rows than it asked for.
+func knownInputs(text []byte) error {
+	var d struct {
+		Inputs []json.RawMessage `json:"inputs"`
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		return err
+	}
+	for i, raw := range d.Inputs {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&abi.Input{}); err != nil {
+			return fmt.Errorf("input %d: %w: %s", i+1, input.ErrUnsupported, strings.TrimPrefix(err.Error(), "json: "))
+		}
+	}
+	return nil
 }
 
 // analyze runs the module over its inputs and reads what it printed.

@@ -75,12 +75,13 @@ func (p *Probe) phase(ctx context.Context, w *worker, verb string, files map[str
 }
 
 // CheckOutput holds what analyze printed against the declaration, but for
-// its evidence, which only a bundle can judge.
-func CheckOutput(d abi.Declaration, printed []byte) error {
+// its evidence, which only a bundle can judge. It gives the first bad line,
+// from 1; 0 is none.
+func CheckOutput(d abi.Declaration, printed []byte) (line int, err error) {
 	if _, err := parseOutput(d, printed); err != nil {
-		return fmt.Errorf("line %d: %w", err.line, err.why)
+		return err.line, fmt.Errorf("line %d: %w", err.line, err.why)
 	}
-	return nil
+	return 0, nil
 }
 
 // ParseDeclaration reads what describe printed, and holds it against the ABI.

@@ -18,6 +18,7 @@ type spoolFS struct {
 	spool io.ReaderAt
 	nodes map[string]*spoolNode
 	when  time.Time
+	paid  func(bytes int) // called for each read of a file
 }
 
 type spoolNode struct {
@@ -27,8 +28,8 @@ type spoolNode struct {
 	when     time.Time
 }
 
-func newSpoolFS(spool io.ReaderAt, files []input.File, when time.Time) (*spoolFS, error) {
-	s := &spoolFS{spool: spool, nodes: map[string]*spoolNode{}, when: when}
+func newSpoolFS(spool io.ReaderAt, files []input.File, when time.Time, paid func(bytes int)) (*spoolFS, error) {
+	s := &spoolFS{spool: spool, nodes: map[string]*spoolNode{}, when: when, paid: paid}
 	for _, dir := range []string{".", "in", "bundle"} {
 		s.folder(dir)
 	}
@@ -85,13 +86,26 @@ func (s *spoolFS) Open(name string) (fs.File, error) {
 	case n.file == nil:
 		return &openFolder{node: n}, nil
 	}
-	return &openFile{node: n, SectionReader: io.NewSectionReader(n.file.ReaderAt(s.spool), 0, n.file.Size)}, nil
+	return &openFile{io.NewSectionReader(n.file.ReaderAt(s.spool), 0, n.file.Size), n, s.paid}, nil
 }
 
 // openFile reads, seeks and reads at, for a guest that does.
 type openFile struct {
 	*io.SectionReader
 	node *spoolNode
+	paid func(bytes int)
+}
+
+func (f *openFile) Read(p []byte) (int, error) {
+	n, err := f.SectionReader.Read(p)
+	f.paid(n)
+	return n, err
+}
+
+func (f *openFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.SectionReader.ReadAt(p, off)
+	f.paid(n)
+	return n, err
 }
 
 func (f *openFile) Stat() (fs.FileInfo, error) { return f.node, nil }
