@@ -115,10 +115,17 @@ func (c *cursor) float() (float64, error) {
 // number reads a value that must be an integer.
 func (c *cursor) number() (int64, error) {
 	tag, err := c.byte()
-	if err != nil || tag != tagInt {
-		return 0, errCut
+	switch {
+	case err == nil && tag == tagInt:
+		return c.int()
+	case err == nil && tag == tagJSON:
+		text, err := c.sized()
+		if err != nil {
+			return 0, err
+		}
+		return strconv.ParseInt(text, 10, 64)
 	}
-	return c.int()
+	return 0, errCut
 }
 
 // skip passes over a value.

@@ -64,7 +64,7 @@ func check(t *testing.T, wasm []byte) map[string]Result {
 
 // TestReference: the reference module keeps to every sentence.
 func TestReference(t *testing.T) {
-	for id, r := range check(t, build(t, "../../samples/analyzers/conformance", "")) {
+	for id, r := range check(t, build(t, "../../samples/analyzers/conformance/go", "")) {
 		if r.Status != OK {
 			t.Errorf("%s: %+v", id, r)
 		}

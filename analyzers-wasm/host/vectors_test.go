@@ -3,9 +3,11 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +90,37 @@ func TestVectorsFuelText(t *testing.T) {
 		}
 		if wasm, err := os.ReadFile(out); err != nil || !bytes.Equal(wasm, c.Wasm) {
 			t.Errorf("%s: the text is another module; %v", c.Name, err)
+		}
+	}
+}
+
+// TestWorld: random numbers and clocks are those that sdk/ABI.md says.
+func TestWorld(t *testing.T) {
+	const at, size = 60_000, 16 + 2*8
+	s := spec{wasi: []string{"random_get", "clock_time_get"}, declare: declares("m")}
+	s.places = []string{string(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, at), size))}
+	s.analyze = cat(s.invoke("random_get", at, 5), s.invoke("random_get", at+5, 11),
+		s.invoke("clock_time_get", 0, 1, at+16), s.invoke("clock_time_get", 1, 1, at+24), fdWriteCode(1, placeAt))
+	o := testOptions(t)
+	wasm := s.bytes()
+	p := NewProbe(context.Background(), Module{Name: "m", Wasm: wasm}, o)
+	defer p.Close()
+	printed, r := p.Run(context.Background(), abi.VerbAnalyze, nil)
+	if r.Status != abi.ModuleOK || len(printed) != size {
+		t.Fatalf("%d bytes, %+v", len(printed), r)
+	}
+	want := make([]byte, 16)
+	seed := sha256.Sum256(fmt.Appendf(nil, "%s\x00sha256:%x", o.BundleID, sha256.Sum256(wasm)))
+	if _, err := rand.NewChaCha8(seed).Read(want); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(printed[:16], want) {
+		t.Errorf("random bytes %x, want %x", printed[:16], want)
+	}
+	for i := range 2 {
+		now := time.Unix(0, int64(binary.LittleEndian.Uint64(printed[16+8*i:])))
+		if want := o.CaptureTime.Add(time.Duration(i+1) * time.Millisecond); !now.Equal(want) {
+			t.Errorf("look %d: %s, want %s", i+1, now, want)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (r *rowsDecoder) value(s *shapeOf) any {
 		u := r.uvarint()
 		return number(fmt.Sprint(int64(u>>1) ^ -int64(u&1)))
 	case 4:
-		return number(fmt.Sprint(math.Float64frombits(binary.LittleEndian.Uint64(r.bytes(8)))))
+		return math.Float64frombits(binary.LittleEndian.Uint64(r.bytes(8)))
 	case 5:
 		return string(r.bytes(r.uvarint()))
 	case 6:

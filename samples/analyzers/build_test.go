@@ -107,13 +107,13 @@ func buildGo(t testing.TB, dir string) []byte {
 	return read(t, out)
 }
 
-// buildAssemblyScript fetches the compiler that the lock file pins.
+// buildAssemblyScript fetches the compiler that the lock file of the sample pins.
 func buildAssemblyScript(t testing.TB, dir string) []byte {
 	t.Helper()
 	node, npm := tool(t, "node", "apt-get install nodejs"), tool(t, "npm", "apt-get install npm")
 	pinned, out := t.TempDir(), filepath.Join(t.TempDir(), "as.wasm")
 	for _, name := range []string{"package.json", "package-lock.json"} {
-		if err := os.WriteFile(filepath.Join(pinned, name), read(t, filepath.Join(dir, name)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(pinned, name), read(t, filepath.Join("assemblyscript", name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -337,9 +337,8 @@ class Reader {
       else break;
     }
     if (!digits || this.i - from > 400) return this.fail(NO_JSON);
-    if (whole && digits < 19) return int(minus ? -<i64>n : <i64>n);
+    if (whole && digits <= 19 && n <= <u64>i64.MAX_VALUE + (minus ? 1 : 0)) return int(minus ? -<i64>n : <i64>n);
     const f = parseFloat(this.utf8(from, this.i));
-    if (whole && digits == 19 && n <= <u64>i64.MAX_VALUE) return int(minus ? -<i64>n : <i64>n);
     return f == f ? float(f) : this.fail(NO_JSON);
   }
 
@@ -787,13 +786,15 @@ export class Run {
       w.name("peer");
       w.subject(peer);
     }
-    w.name("affected");
-    w.open("[");
-    for (let i = 0; i < affected; i++) {
-      w.item();
-      w.subject(f.affected[i]);
+    if (affected > 0) {
+      w.name("affected");
+      w.open("[");
+      for (let i = 0; i < affected; i++) {
+        w.item();
+        w.subject(f.affected[i]);
+      }
+      w.close("]");
     }
-    w.close("]");
     w.text("firstSeen", f.firstSeen);
     w.text("lastSeen", f.lastSeen);
     w.name("params");

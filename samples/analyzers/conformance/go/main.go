@@ -1,13 +1,18 @@
 // Command conformance is the reference module of ABI casefile/1. It repeats
 // what it reads, so that the vectors in sdk/vectors/modules.json can say what
-// a module prints for given inputs; in any language, a library for modules is
-// right if the same module written with it prints the same lines.
+// a module prints for given inputs. Beside it stands the same in the other
+// languages: their libraries are right if they print the same.
 //
 // Its rule finds every row of its input: the subject is the row's text s, the
-// params are the other fields that there are, zero where one is absent.
+// params are its other fields, zero where one is absent.
 package main
 
-import "github.com/casefile-io/casefile/sdk"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/casefile-io/casefile/sdk"
+)
 
 type row struct {
 	sdk.Place
@@ -34,9 +39,9 @@ func analyzer() sdk.Analyzer {
 		Inputs: []sdk.Source{rows},
 		Run: func(in *sdk.Input, out *sdk.Reporter) error {
 			for r, at := range rows.Rows(in) {
-				n := []int{}
+				var n []string
 				for _, l := range r.L {
-					n = append(n, l.N)
+					n = append(n, strconv.Itoa(l.N))
 				}
 				name := r.S
 				if name == "" {
@@ -44,7 +49,7 @@ func analyzer() sdk.Analyzer {
 				}
 				out.Find(sdk.Finding{
 					Subject:  sdk.Subject{Kind: "Row", Name: name, Node: r.Node},
-					Params:   map[string]any{"i": r.I, "f": r.F, "b": r.B, "a": r.O.A, "n": n},
+					Params:   map[string]any{"i": r.I, "f": r.F, "b": r.B, "a": r.O.A, "n": strings.Join(n, ",")},
 					Evidence: []sdk.Evidence{sdk.At(at)},
 				})
 			}
