@@ -134,7 +134,7 @@ func (j *job) run(ctx, parent context.Context) (err error) {
 	results := collector.Run(ctx, sink, j.collectors, collector.Options{MaxBytes: j.plan.MaxBytes, Progress: j.status.progress, Recorded: g.record, Observed: j.observed.add})
 	g.end()
 	if why := interruption(ctx, parent, j.plan.timeout); why != "" {
-		results = append(results, collector.Result{Source: "collect", Status: collector.StatusPartial, Reason: why})
+		results = slices.Insert(results, 0, collector.Result{Source: "collect", Status: collector.StatusPartial, Reason: why}) // first: tell lists ten
 	}
 	m, err := j.seal(w, sink, results)
 	if err != nil {
