@@ -27,7 +27,7 @@ func hostTests() map[string]string {
 		"I11": "analyzers-wasm/host TestVectorsFuel", // its config.json is held against the host's
 		"A8":  "analyzers-wasm/host TestHostile",
 		"A10": "analyzers-wasm/host TestGuest",
-		"D12": "analyzers-wasm/host TestOwnFuel",
+		"D12": "analyzers-wasm/host TestHostile",
 		"F1":  "analyzers-wasm/host TestVectorsFuel",
 		"S1":  "cmd/casefile TestScripts",
 		"S2":  "cmd/casefile TestScripts",

@@ -90,6 +90,9 @@ func TestBroken(t *testing.T) {
 	if r := rubbish["A5"]; r.Status != Skipped {
 		t.Errorf("A5: %+v", r)
 	}
+	if r := check(t, build(t, "./testdata/bad", "node"))["A1"]; r.Status != Failed || !strings.Contains(r.Detail, "bundle 1, node n1: failed: exit code 3") {
+		t.Errorf("A1 of scope node: %+v", r)
+	}
 	for wasm, id := range map[string]string{
 		"hello":                   "M1",
 		"\x00asm\x0d\x00\x01\x00": "M1",

@@ -119,16 +119,17 @@ func (k *kit) bundles() {
 			return failure
 		}},
 	}
-	if why := k.noBundles(); why != "" {
+	views := k.views()
+	if len(views) == 0 {
 		for _, c := range checks[1:] {
-			k.skip(c.id, c.level, c.says, why)
+			k.skip(c.id, c.level, c.says, "no case or bundle was given that holds what it runs for")
 		}
 		return
 	}
 	failures := make([]string, len(checks))
-	for n, b := range k.o.Bundles {
-		name := fmt.Sprintf("bundle %d", n+1)
-		files, err := lay(k.ctx, b, k.d)
+	for _, v := range views {
+		name := v.name
+		files, err := lay(k.ctx, v, k.d)
 		if err != nil {
 			failures[0] = first(failures[0], name+": "+err.Error())
 			continue
@@ -150,14 +151,31 @@ func (k *kit) bundles() {
 	}
 }
 
-func (k *kit) noBundles() string {
-	switch {
-	case len(k.o.Bundles) == 0:
-		return "no case or bundle was given"
-	case k.d.Scope == abi.ScopeNode:
-		return "a module of scope node is tried over empty inputs only"
+// view is what one run of the module is given: a bundle, or one node of it.
+type view struct {
+	name, node string
+	bundle     fs.FS
+}
+
+const nodesTried = 3 // of a bundle, for a module of scope node
+
+func (k *kit) views() []view {
+	var views []view
+	for n, b := range k.o.Bundles {
+		name := fmt.Sprintf("bundle %d", n+1)
+		if k.d.Scope != abi.ScopeNode {
+			views = append(views, view{name: name, bundle: b})
+			continue
+		}
+		nodes, err := fs.ReadDir(b, "nodes")
+		if err != nil {
+			continue // it has none
+		}
+		for _, node := range nodes[:min(len(nodes), nodesTried)] {
+			views = append(views, view{name: name + ", node " + node.Name(), node: node.Name(), bundle: b})
+		}
 	}
-	return ""
+	return views
 }
 
 func first(a, b string) string {
@@ -185,10 +203,10 @@ func (m *memory) ReadAt(p []byte, off int64) (int, error) {
 
 const maxLaid = 64 << 20 // bytes of a bundle's rows that the kit takes
 
-// lay lays out what a bundle holds for a declaration.
-func lay(ctx context.Context, bundle fs.FS, d abi.Declaration) (map[string][]byte, error) {
+// lay lays out what a view holds for a declaration.
+func lay(ctx context.Context, v view, d abi.Declaration) (map[string][]byte, error) {
 	spool := &memory{}
-	laid, err := input.Project(ctx, bundle, []input.Request{{Inputs: d.Inputs, Spool: spool}}, input.Limits{ModuleBytes: maxLaid, InputBytes: maxLaid})
+	laid, err := input.Project(ctx, v.bundle, []input.Request{{Inputs: d.Inputs, Spool: spool, Node: v.node}}, input.Limits{ModuleBytes: maxLaid, InputBytes: maxLaid})
 	if err != nil {
 		return nil, err
 	}

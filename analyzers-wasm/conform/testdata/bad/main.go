@@ -12,12 +12,21 @@ var fault string // set by the linker
 
 func main() {
 	if os.Args[1] == "describe" {
-		fmt.Println(`{"abi":[1,1],"name":"bad","version":"1","inputs":[{"name":"rows","table":"nodes/*/x.ndjson"}],"rules":[{"id":"bad/rule","severity":"low","layer":"app","text":{"en":{"title":"t","message":"{a}"},"zh":{"title":"t","message":"{b}"}}}]}`)
+		scope := "cluster"
+		if fault == "node" {
+			scope = "node"
+		}
+		fmt.Println(`{"abi":[1,1],"name":"bad","version":"1","scope":"` + scope + `","inputs":[{"name":"rows","table":"nodes/*/x.ndjson"}],"rules":[{"id":"bad/rule","severity":"low","layer":"app","text":{"en":{"title":"t","message":"{a}"},"zh":{"title":"t","message":"{b}"}}}]}`)
 		return
 	}
 	switch fault {
 	case "rubbish":
 		fmt.Println("hello")
+	case "node": // looks at one node, and trips over its row
+		text, _ := os.ReadFile("/in/rows.ndjson")
+		if strings.Contains(string(text), `"_node":"n1"`) {
+			os.Exit(3)
+		}
 	case "strict":
 		text, _ := os.ReadFile("/in/rows.ndjson")
 		for line := range strings.Lines(string(text)) {
