@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // hostTests are the tests that hold a host against a sentence of sdk/ABI.md,
@@ -40,15 +43,15 @@ var sentenceNumber = regexp.MustCompile(`\(([A-Z][0-9]+)\)`)
 // TestSentences: each sentence of the ABI that binds has a number, and each
 // number is held by the kit, by the vectors or by a test of the host.
 func TestSentences(t *testing.T) {
-	abi := text(t, "../../sdk/ABI.md")
+	says := text(t, "../../sdk/ABI.md")
 	numbers := map[string]bool{}
-	for _, m := range sentenceNumber.FindAllStringSubmatch(abi, -1) {
+	for _, m := range sentenceNumber.FindAllStringSubmatch(says, -1) {
 		if numbers[m[1]] {
 			t.Errorf("%s is the number of two sentences", m[1])
 		}
 		numbers[m[1]] = true
 	}
-	_, sentences, _ := strings.Cut(abi, "\n## ") // behind what the words mean
+	_, sentences, _ := strings.Cut(says, "\n## ") // behind what the words mean
 	for _, s := range regexp.MustCompile(`[.:](\s|$)|\n\n|\n- `).Split(sentences, -1) {
 		if regexp.MustCompile(`\b(MUST|SHOULD)\b`).MatchString(s) && !sentenceNumber.MatchString(s) {
 			t.Errorf("has no number: %s", s)
@@ -82,6 +85,22 @@ func TestSentences(t *testing.T) {
 	for number, by := range held {
 		if !numbers[number] {
 			t.Errorf("%s holds %s, which no sentence has", by, number)
+		}
+	}
+}
+
+// TestKeys: each key of the shapes that cross the border stands in the ABI.
+func TestKeys(t *testing.T) {
+	says := text(t, "../../sdk/ABI.md")
+	for _, shape := range []any{abi.Declaration{}, abi.FactDecl{}, abi.Rule{}, abi.Text{}, abi.Input{}, abi.Limits{}, abi.Counter{}, abi.Index{},
+		abi.Missing{}, abi.Config{}, abi.Subject{}, abi.Finding{}, abi.Evidence{}, abi.Outcome{}, abi.Fact{}, abi.Log{}, abi.Flow{}, abi.End{},
+		abi.ICMPError{}, abi.Vanished{}, abi.DNS{}} {
+		typ := reflect.TypeOf(shape)
+		for i := range typ.NumField() {
+			key, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(says, `"`+key+`"`) && !strings.Contains(says, "`"+key+"`") {
+				t.Errorf("%s: %s is not in ABI.md", typ, key)
+			}
 		}
 	}
 }
