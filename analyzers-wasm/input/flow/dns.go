@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 )
 
 const (
@@ -14,66 +13,55 @@ const (
 	maxAnswers  = 64
 	maxPointers = 32
 	maxText     = 255
+	maxEscaped  = 4 * maxText // a name as text
 )
 
 var errDNS = errors.New("not a DNS message")
 
-// message is what is read of a DNS message.
+// message is what is read of a DNS message. It is used again for the next one.
 type message struct {
 	id        uint16
 	response  bool
 	truncated bool
 	rcode     uint8
-	name      string
+	name      []byte
 	qtype     uint16
-	answers   []string
-	cut       bool // bytes of it were not captured
+	count     int    // of answers
+	at        int    // where they begin
+	whole     []byte // the message, or what there is of it
 }
 
-// parseDNS reads a message with one question, as all are. whole says that b is
-// all of it.
-func parseDNS(b []byte, whole bool) (message, error) {
+// parse reads a message with one question, as all are.
+func (m *message) parse(b []byte) error {
 	if len(b) < dnsHeader {
-		return message{}, errDNS
+		return errDNS
 	}
-	flags, questions, answers := be16(b[2:]), be16(b[4:]), be16(b[6:])
-	m := message{id: be16(b), response: flags&0x8000 != 0, truncated: flags&0x0200 != 0, rcode: uint8(flags & 15), cut: !whole}
+	flags, questions := be16(b[2:]), be16(b[4:])
+	*m = message{id: be16(b), response: flags&0x8000 != 0, truncated: flags&0x0200 != 0, rcode: uint8(flags & 15), name: m.name[:0],
+		count: min(int(be16(b[6:])), maxAnswers), at: dnsHeader, whole: b}
 	if flags>>11&15 != 0 || questions > 1 { // other than QUERY
-		return message{}, errDNS
+		return errDNS
 	}
-	at := dnsHeader
-	if questions == 1 {
-		name, next, err := dnsName(b, at)
-		if err != nil || next+4 > len(b) {
-			return message{}, errDNS
+	if questions == 0 {
+		if !m.response {
+			return errDNS
 		}
-		m.name, m.qtype, at = name, be16(b[next:]), next+4
-	} else if !m.response {
-		return message{}, errDNS
+		return nil
 	}
-	if !m.response {
-		return m, nil
+	name, next, err := appendName(m.name, b, dnsHeader)
+	if err != nil || next+4 > len(b) {
+		return errDNS
 	}
-	for range min(int(answers), maxAnswers) {
-		text, next, err := dnsAnswer(b, at)
-		if err != nil {
-			if whole {
-				return m, errDNS
-			}
-			break
-		}
-		m.answers, at = append(m.answers, text), next
-	}
-	return m, nil
+	m.name, m.qtype, m.at = name, be16(b[next:]), next+4
+	return nil
 }
 
-// dnsName reads a name, following pointers back only.
-func dnsName(b []byte, at int) (name string, next int, err error) {
-	var out strings.Builder
-	lowest, pointers := at, 0
+// appendName reads a name, following pointers back only.
+func appendName(out, b []byte, at int) (name []byte, next int, err error) {
+	start, lowest, pointers := len(out), at, 0
 	for {
 		if at >= len(b) {
-			return "", 0, errDNS
+			return nil, 0, errDNS
 		}
 		n := int(b[at])
 		switch {
@@ -81,104 +69,124 @@ func dnsName(b []byte, at int) (name string, next int, err error) {
 			if next == 0 {
 				next = at + 1
 			}
-			if out.Len() == 0 {
-				return ".", next, nil
+			if len(out) == start {
+				out = append(out, '.')
 			}
-			return out.String(), next, nil
+			return out, next, nil
 		case n >= 0xc0:
 			if at+2 > len(b) {
-				return "", 0, errDNS
+				return nil, 0, errDNS
 			}
 			to := int(be16(b[at:]) & 0x3fff)
 			if next == 0 {
 				next = at + 2
 			}
 			if pointers++; to >= lowest || pointers > maxPointers {
-				return "", 0, errDNS
+				return nil, 0, errDNS
 			}
 			at, lowest = to, to
 			continue
-		case n >= 0x40 || at+1+n > len(b) || out.Len()+n > 4*maxText:
-			return "", 0, errDNS
+		case n >= 0x40 || at+1+n > len(b) || len(out)-start+n > maxEscaped:
+			return nil, 0, errDNS
 		}
-		if out.Len() > 0 {
-			out.WriteByte('.')
+		if len(out) > start {
+			out = append(out, '.')
 		}
 		for _, c := range b[at+1 : at+1+n] {
 			switch {
 			case c == '.' || c == '\\':
-				out.WriteByte('\\')
-				out.WriteByte(c)
+				out = append(out, '\\', c)
 			case c <= ' ' || c >= 0x7f:
-				fmt.Fprintf(&out, "\\%03d", c)
+				out = fmt.Appendf(out, "\\%03d", c)
 			default:
-				out.WriteByte(c)
+				out = append(out, c)
 			}
 		}
 		at += 1 + n
 	}
 }
 
-// dnsAnswer reads one resource record as text.
-func dnsAnswer(b []byte, at int) (text string, next int, err error) {
-	_, at, err = dnsName(b, at)
-	if err != nil || at+10 > len(b) {
-		return "", 0, errDNS
+// skipName passes over a name.
+func skipName(b []byte, at int) (next int, ok bool) {
+	for at < len(b) {
+		switch n := int(b[at]); {
+		case n == 0:
+			return at + 1, true
+		case n >= 0xc0:
+			return at + 2, true
+		default:
+			at += 1 + n
+		}
 	}
-	typ, n := be16(b[at:]), int(be16(b[at+8:]))
-	at += 10
-	if at+n > len(b) {
-		return "", 0, errDNS
-	}
-	name := dnsType(typ)
-	data := b[at : at+n]
-	rest, err := dnsData(b, at, typ, data)
-	if err != nil {
-		return "", 0, err
-	}
-	return name + " " + rest, at + n, nil
+	return 0, false
 }
 
-func dnsData(b []byte, at int, typ uint16, data []byte) (string, error) {
-	named := func(skip int) (string, error) {
-		if len(data) <= skip {
-			return "", errDNS
+// answers gives the records of the answer section as text, up to one that
+// cannot be read.
+func (m *message) answers() []string {
+	var list []string
+	var buf [2 * maxText]byte
+	b, at := m.whole, m.at
+	for range m.count {
+		next, ok := skipName(b, at)
+		if !ok || next+10 > len(b) {
+			break
 		}
-		name, _, err := dnsName(b[:at+len(data)], at+skip)
-		return name, err
+		typ, n := be16(b[next:]), int(be16(b[next+8:]))
+		if at = next + 10; at+n > len(b) {
+			break
+		}
+		text := append(append(buf[:0], dnsType(typ)...), ' ')
+		if text, ok = appendData(text, b[:at+n], at, typ); !ok {
+			break
+		}
+		list, at = append(list, string(text)), at+n
 	}
+	return list
+}
+
+// appendData reads the data of a record, which go from at to the end of b.
+func appendData(out, b []byte, at int, typ uint16) ([]byte, bool) {
+	data := b[at:]
+	skip := 0
 	switch typ {
 	case 1, 28:
-		if ip, ok := netip.AddrFromSlice(data); ok && ip.Is4() == (typ == 1) {
-			return ip.String(), nil
+		ip, ok := netip.AddrFromSlice(data)
+		if !ok || ip.Is4() != (typ == 1) {
+			return nil, false
 		}
-		return "", errDNS
-	case 2, 5, 12, 39:
-		return named(0)
-	case 6:
-		return named(0)
-	case 15:
-		name, err := named(2)
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%d %s", be16(data), name), nil
-	case 33:
-		name, err := named(6)
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%d %d %d %s", be16(data), be16(data[2:]), be16(data[4:]), name), nil
+		return ip.AppendTo(out), true
+	case 15: // preference
+		skip = 2
+	case 33: // priority, weight, port
+		skip = 6
+	case 2, 5, 6, 12, 39:
 	case 16:
 		if len(data) > 0 && int(data[0]) < len(data) {
-			return strconv.Quote(clean(data[1 : 1+data[0]])), nil
+			return strconv.AppendQuote(out, clean(data[1:1+data[0]])), true
 		}
+		fallthrough
+	default:
+		return fmt.Appendf(out, "(%d bytes)", len(data)), true
 	}
-	return fmt.Sprintf("(%d bytes)", len(data)), nil
+	if len(data) <= skip {
+		return nil, false
+	}
+	for i := 0; i < skip; i += 2 {
+		out = append(strconv.AppendUint(out, uint64(be16(data[i:])), 10), ' ')
+	}
+	out, _, err := appendName(out, b, at+skip)
+	return out, err == nil
 }
 
 func dnsType(t uint16) string {
-	if name, ok := map[uint16]string{1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR",
+	switch t {
+	case 1:
+		return "A"
+	case 28:
+		return "AAAA"
+	}
+	if name, ok := map[uint16]string{2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 33: "SRV", 35: "NAPTR",
 		39: "DNAME", 41: "OPT", 43: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 52: "TLSA", 64: "SVCB", 65: "HTTPS", 251: "IXFR",
 		252: "AXFR", 255: "ANY", 257: "CAA"}[t]; ok {
 		return name

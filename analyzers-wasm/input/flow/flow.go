@@ -23,11 +23,9 @@
 //
 // # Bounds
 //
-// Files are hostile. Memory is bounded by [Limits], whatever a file holds: when
-// there are too many flows the oldest are ended (their later packets begin a
-// new row), when there are too many rows the rest is left out. Both are told by
-// [Scanner.Finish], as is a file that is cut off or damaged; what came before
-// counts.
+// Files are hostile. Memory is bounded by [Limits], whatever a file holds: what is
+// too much is left out, and told by [Scanner.Finish], as is a file that is cut
+// off or damaged; what came before counts.
 package flow
 
 import (
@@ -41,7 +39,6 @@ import (
 
 // Limits bound a [Scanner]; a zero is its default.
 type Limits struct {
-	Active  int // flows of one file that are followed at a time; 65,536
 	Rows    int // flows of all files; 200,000
 	Queries int // of DNS, of all files; 200,000
 	Prints  int // packets of all files that are compared between places; 3 million, and at most 4
@@ -53,7 +50,6 @@ func (l Limits) withDefaults() Limits {
 			*v = d
 		}
 	}
-	def(&l.Active, 65536)
 	def(&l.Rows, 200_000)
 	def(&l.Queries, 200_000)
 	def(&l.Prints, 3_000_000)
@@ -88,6 +84,8 @@ type Scanner struct {
 	places []*place
 	flows  []*flow // of all files, as they began
 	dns    []*query
+	names  map[string]string // of queries
+	texts  int               // bytes of names and answers that there is still room for
 	prints prints
 	twins  bool // some device carries packets in and out again
 }
@@ -111,7 +109,7 @@ type place struct {
 // New makes a scanner.
 func New(lim Limits) *Scanner {
 	var h maphash.Hash
-	return &Scanner{lim: lim.withDefaults(), seed: h.Sum64() | 1}
+	return &Scanner{lim: lim.withDefaults(), seed: h.Sum64() | 1, names: map[string]string{}, texts: textRoom}
 }
 
 // Read takes in one capture. What is wrong with the file [Scanner.Finish]
@@ -119,7 +117,7 @@ func New(lim Limits) *Scanner {
 func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 	f := &file{Capture: c}
 	s.files = append(s.files, f)
-	t := &tracker{s: s, file: f, table: newTable(s.seed), r: newReader(in), buffers: bufferRoom}
+	t := newTracker(s, f, in)
 	err := t.r.each(func(p *packet) error {
 		if p.number&0xffff == 0 && ctx.Err() != nil {
 			return ctx.Err()

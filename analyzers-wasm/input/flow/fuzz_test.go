@@ -11,7 +11,7 @@ import (
 )
 
 // small are limits that a fuzzer reaches.
-func small() Limits { return Limits{Active: 8, Rows: 40, Queries: 20, Prints: 200} }
+func small() Limits { return Limits{Rows: 40, Queries: 20, Prints: 200} }
 
 // result is all that a scanner gives.
 type result struct {
@@ -103,7 +103,7 @@ func FuzzTLS(f *testing.F) {
 			t.Fatalf("a name of %d bytes", len(name))
 		}
 		s := New(small())
-		tr := &tracker{s: s, buffers: 1000}
+		tr := newTracker(s, nil, nil)
 		x := &flow{}
 		seq := uint32(1<<32 - 5)
 		for i := 0; i < len(b); {
@@ -114,34 +114,37 @@ func FuzzTLS(f *testing.F) {
 		if x.extra != nil {
 			tr.closeTLS(x.extra)
 		}
-		if tr.buffers != 1000 {
-			t.Fatalf("room for %d bytes is left of 1000", tr.buffers)
+		if tr.buffers != bufferRoom {
+			t.Fatalf("room for %d bytes is left of %d", tr.buffers, bufferRoom)
 		}
 	})
 }
 
 func FuzzDNS(f *testing.F) {
-	f.Add([]byte("\x00\x07\x81\x03\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01"), true)
-	f.Add([]byte("\x00\x07\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x04\x01y\xc0\x0c\xc0\x1f\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"), true)
-	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
-		m, err := parseDNS(b, whole)
-		if err == nil && (len(m.answers) > maxAnswers || len(m.name) > 4*maxText+8) {
-			t.Fatalf("%d answers, a name of %d bytes", len(m.answers), len(m.name))
-		}
-		for _, a := range m.answers {
-			if len(a) > 5*maxText {
-				t.Fatalf("an answer of %d bytes", len(a))
+	f.Add([]byte("\x00\x07\x81\x03\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01"))
+	f.Add([]byte("\x00\x07\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x04\x01y\xc0\x0c\xc0\x1f\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m message
+		if m.parse(b) == nil {
+			answers := m.answers()
+			if len(answers) > maxAnswers || len(m.name) > 4*maxEscaped {
+				t.Fatalf("%d answers, a name of %d bytes", len(answers), len(m.name))
+			}
+			for _, a := range answers {
+				if len(a) > 5*maxEscaped {
+					t.Fatalf("an answer of %d bytes", len(a))
+				}
 			}
 		}
 		stream := append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
-		tr := &tracker{s: New(small()), buffers: 1000}
-		x := &flow{ends: [2]end{}}
+		tr := newTracker(New(small()), nil, nil)
+		x := &flow{}
 		for i := 0; i < len(stream); i += 7 {
 			n := min(7, len(stream)-i)
 			tr.dnsSegment(x, 0, &headers{seq: uint32(i), payload: stream[i : i+n], length: n}, &packet{number: i + 1})
 		}
-		if tr.end(x); tr.buffers != 1000 {
-			t.Fatalf("room for %d bytes is left of 1000", tr.buffers)
+		if tr.end(x); tr.buffers != bufferRoom {
+			t.Fatalf("room for %d bytes is left of %d", tr.buffers, bufferRoom)
 		}
 	})
 }

@@ -121,7 +121,7 @@ func (p *prints) shared() map[pair]votes {
 	for i := range keys {
 		keys[i] = p.at(uint32(i)).hash&^(1<<indexBits-1) | uint64(i)
 	}
-	slices.Sort(keys)
+	sortHigh(keys)
 	out := map[pair]votes{}
 	for from := 0; from < len(keys); {
 		to := from + 1
@@ -138,6 +138,29 @@ func (p *prints) shared() map[pair]votes {
 		from = to
 	}
 	return out
+}
+
+// sortHigh sorts by all bits but the last ones, which are in order: in an even
+// number of passes, so that the result stands in keys.
+func sortHigh(keys []uint64) {
+	const digit = 11
+	from, to := keys, make([]uint64, len(keys))
+	for shift := indexBits; shift < 64; shift += digit {
+		var next [1 << digit]int
+		for _, k := range from {
+			next[k>>shift&(1<<digit-1)]++
+		}
+		sum := 0
+		for d, n := range next {
+			next[d], sum = sum, sum+n
+		}
+		for _, k := range from {
+			d := k >> shift & (1<<digit - 1)
+			to[next[d]] = k
+			next[d]++
+		}
+		from, to = to, from
+	}
 }
 
 // connections groups the flows that share footprints.

@@ -16,33 +16,49 @@ type meeting struct {
 	left     []bool // which of the second's were not seen by the first
 }
 
+// mark is a footprint and its hash.
+type mark struct {
+	hash uint64
+	at   uint32
+}
+
 // way is one direction of a connection: the footprints of each sight, sorted
 // by hash.
 type way struct {
 	s      *Scanner
-	sights [][]uint32
+	sights [][]mark
 	meets  map[[2]int]*meeting
 }
 
-func (s *Scanner) way(c connection, dir uint8) *way {
-	w := &way{s: s, meets: map[[2]int]*meeting{}}
+// ways gives both directions.
+func (s *Scanner) ways(c connection) (there, back *way) {
+	there, back = &way{s: s, meets: map[[2]int]*meeting{}}, &way{s: s, meets: map[[2]int]*meeting{}}
 	for _, see := range c {
-		from := dir
-		if see.flip {
-			from = 1 - dir
-		}
-		var list []uint32
+		marks, a, b := make([]mark, len(see.marks)), 0, len(see.marks)
 		for _, i := range see.marks {
-			if s.prints.at(i).from == from {
-				list = append(list, i)
+			if fp := s.prints.at(i); fp.from == 0 {
+				marks[a] = mark{fp.hash, i}
+				a++
+			} else {
+				b--
+				marks[b] = mark{fp.hash, i}
 			}
 		}
-		slices.SortFunc(list, func(a, b uint32) int {
-			return cmp.Or(cmp.Compare(s.prints.at(a).hash, s.prints.at(b).hash), cmp.Compare(a, b))
-		})
-		w.sights = append(w.sights, list)
+		lists := [2][]mark{marks[:a], marks[a:]}
+		for _, list := range lists {
+			slices.SortFunc(list, func(a, b mark) int {
+				if a.hash != b.hash {
+					return cmp.Compare(a.hash, b.hash)
+				}
+				return cmp.Compare(a.at, b.at)
+			})
+		}
+		if see.flip {
+			lists[0], lists[1] = lists[1], lists[0]
+		}
+		there.sights, back.sights = append(there.sights, lists[0]), append(back.sights, lists[1])
 	}
-	return w
+	return there, back
 }
 
 // meet matches the packets of two sights: the nth of a hash with the nth.
@@ -56,21 +72,21 @@ func (w *way) meet(x, y int) *meeting {
 		m.left[i] = true
 	}
 	for i, j := 0, 0; i < len(a) && j < len(b); {
-		p, q := at(a[i]), at(b[j])
-		if p.hash != q.hash {
-			if p.hash < q.hash {
+		if a[i].hash != b[j].hash {
+			if a[i].hash < b[j].hash {
 				i++
 			} else {
 				j++
 			}
 			continue
 		}
+		p, q := at(a[i].at), at(b[j].at)
 		m.n++
 		m.found[i], m.left[j] = true, false
 		m.min, m.max = min(m.min, q.nanos-p.nanos), max(m.max, q.nanos-p.nanos)
 		m.ttl += int64(p.ttl) - int64(q.ttl)
-		if a[i] < m.x {
-			m.x, m.y = a[i], b[j]
+		if a[i].at < m.x {
+			m.x, m.y = a[i].at, b[j].at
 		}
 		i++
 		j++

@@ -25,19 +25,24 @@ type query struct {
 	truncated bool
 }
 
+// queryKey finds the query of a flow with an id that is not answered yet.
+type queryKey struct {
+	flow uint32
+	id   uint16
+}
+
 const maxMessage = math.MaxUint16 + 2 // with its length before it, over TCP
 
 // datagram takes a DNS message over UDP.
 func (t *tracker) datagram(f *flow, from uint8, h *headers, p *packet) {
 	whole := len(h.payload) == h.length
-	m, err := parseDNS(h.payload, whole)
-	if !whole && (err != nil || m.response) {
+	err := t.msg.parse(h.payload)
+	if !whole && (err != nil || t.msg.response) {
 		t.cut++
 	}
-	if err != nil && !m.response {
-		return
+	if err == nil {
+		t.message(f, from, p)
 	}
-	t.message(f, from, &m, p)
 }
 
 // dnsSegment takes the messages that a segment of TCP completes.
@@ -61,7 +66,7 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 		if !whole && !s.broken() {
 			return
 		}
-		m, err := parseDNS(s.data[2:min(n, len(s.data))], whole)
+		err := t.msg.parse(s.data[2:min(n, len(s.data))])
 		if err != nil || !whole {
 			if !whole {
 				t.cut++
@@ -69,7 +74,7 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 			s.cut = true // where the next message begins is not known
 		}
 		if err == nil {
-			t.message(f, from, &m, p)
+			t.message(f, from, p)
 		}
 		if s.broken() {
 			s.free(&t.buffers)
@@ -79,18 +84,20 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 	}
 }
 
-// message takes a query or an answer.
-func (t *tracker) message(f *flow, from uint8, m *message, p *packet) {
-	x := f.more()
-	q := x.queries[m.id]
+// message takes the query or answer that was parsed last.
+func (t *tracker) message(f *flow, from uint8, p *packet) {
+	m, key := &t.msg, queryKey{f.index, t.msg.id}
+	q := t.queries[key]
 	if m.response {
-		if q == nil || q.answer != 0 || q.from == from || m.name != "" && m.name != q.name {
+		if q == nil || q.from == from || len(m.name) > 0 && string(m.name) != q.name {
 			return
 		}
-		q.answer, q.answered, q.rcode, q.answers, q.truncated = p.number, p.nanos, m.rcode, m.answers, m.truncated
+		q.answer, q.answered, q.rcode, q.truncated = p.number, p.nanos, m.rcode, m.truncated
+		q.answers = t.kept(m.answers())
+		delete(t.queries, key)
 		return
 	}
-	if q != nil && q.answer == 0 && q.from == from && q.name == m.name && q.qtype == m.qtype {
+	if q != nil && q.from == from && q.name == string(m.name) && q.qtype == m.qtype {
 		q.tries++
 		q.last = p.nanos
 		return
@@ -99,12 +106,51 @@ func (t *tracker) message(f *flow, from uint8, m *message, p *packet) {
 		t.asked++
 		return
 	}
-	q = &query{flow: f, from: from, id: m.id, qtype: m.qtype, name: m.name, packet: p.number, first: p.nanos, last: p.nanos, tries: 1}
-	if x.queries == nil {
-		x.queries = map[uint16]*query{}
+	name, ok := t.s.name(m.name)
+	if !ok {
+		t.mute++
+		return
 	}
-	x.queries[m.id] = q
+	if len(t.asking) == 0 {
+		t.asking = make([]query, queriesChunk)
+	}
+	q, t.asking = &t.asking[0], t.asking[1:]
+	*q = query{flow: f, from: from, id: m.id, qtype: m.qtype, name: name, packet: p.number, first: p.nanos, last: p.nanos, tries: 1}
+	t.queries[key] = q
 	t.s.dns = append(t.s.dns, q)
+}
+
+// name gives a name as text, unless there is no room for it; most names are
+// asked for often.
+func (s *Scanner) name(b []byte) (string, bool) {
+	name, ok := s.names[string(b)]
+	if !ok && s.hold(len(b)) {
+		name, ok = string(b), true
+		s.names[name] = name
+	}
+	return name, ok
+}
+
+// kept gives the answers back if there is room for them.
+func (t *tracker) kept(answers []string) []string {
+	need := 0
+	for _, a := range answers {
+		need += 16 + len(a)
+	}
+	if !t.s.hold(need) {
+		t.mute++
+		return nil
+	}
+	return answers
+}
+
+// hold takes room for text.
+func (s *Scanner) hold(bytes int) bool {
+	if bytes > s.texts {
+		return false
+	}
+	s.texts -= bytes
+	return true
 }
 
 func (q *query) row() abi.DNS {

@@ -21,10 +21,14 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 
 func (a addr) text(v6 bool) string {
 	if !v6 {
-		return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(a.lo)))).String()
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(a.lo))
+		return netip.AddrFrom4(b).String()
 	}
-	b := binary.BigEndian.AppendUint64(nil, a.hi)
-	return netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(b, a.lo))).String()
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.lo)
+	return netip.AddrFrom16(b).String()
 }
 
 func protoName(p uint8) string {

@@ -18,7 +18,10 @@ type chunk struct {
 	data []byte
 }
 
-const maxWaiting = 16 // chunks beyond a gap
+const (
+	maxWaiting = 16 // chunks beyond a gap
+	chunkSize  = 64 // of one, beside its bytes
+)
 
 func newStream(seq uint32, limit int) *stream { return &stream{next: seq, limit: limit} }
 
@@ -46,7 +49,7 @@ func (s *stream) push(seq uint32, payload []byte, length int, room *int) {
 func (s *stream) settle(room *int) {
 	now := cap(s.data)
 	for _, c := range s.wait {
-		now += len(c.data)
+		now += chunkSize + len(c.data)
 	}
 	*room += s.held - now
 	s.held = now

@@ -85,17 +85,16 @@ func (t *table) find(k *key, hash uint64) *slot {
 func (t *table) put(s *slot, hash uint64, f *flow) {
 	s.hash, s.flow = uint32(hash), f
 	if t.used++; t.used*2 > len(t.slots) {
-		t.rebuild(len(t.slots)*2, func(*flow) bool { return true })
+		t.grow()
 	}
 }
 
-// rebuild keeps the flows that keep says.
-func (t *table) rebuild(size int, keep func(*flow) bool) {
+func (t *table) grow() {
 	old := t.slots
-	t.slots, t.used = make([]slot, size), 0
-	mask := uint64(size - 1)
+	t.slots = make([]slot, 2*len(old))
+	mask := uint64(len(t.slots) - 1)
 	for _, s := range old {
-		if s.flow == nil || !keep(s.flow) {
+		if s.flow == nil {
 			continue
 		}
 		i := s.flow.key.hash(t.seed) >> 32
@@ -103,6 +102,5 @@ func (t *table) rebuild(size int, keep func(*flow) bool) {
 			i++
 		}
 		t.slots[i&mask] = s
-		t.used++
 	}
 }

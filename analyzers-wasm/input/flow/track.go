@@ -2,17 +2,19 @@ package flow
 
 import (
 	"fmt"
-	"slices"
+	"io"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // What a file may have open at a time.
 const (
-	bufferRoom = 32 << 20 // bytes of messages and handshakes that are not whole yet
-	maxICMP    = 16       // errors kept of a flow: the first ones and the last
-	flowsChunk = 256
-	fragSlots  = 64
+	bufferRoom   = 32 << 20 // bytes of messages and handshakes that are not whole yet
+	maxICMP      = 16       // errors kept of a flow: the first ones and the last
+	textRoom     = 64 << 20 // bytes of names and answers, of all files
+	flowsChunk   = 256
+	queriesChunk = 64
+	fragSlots    = 64
 )
 
 // flow is one row while it grows.
@@ -59,7 +61,6 @@ type extra struct {
 	icmp       []abi.ICMPError
 	tls        [2]tlsState
 	dns        [2]*stream
-	queries    map[uint16]*query
 }
 
 func (f *flow) more() *extra {
@@ -82,10 +83,17 @@ type tracker struct {
 	lost    int
 	devices int // packets of devices beyond the bound
 	asked   int
-	cut     int // DNS messages that were cut
-	ended   int
+	cut     int            // DNS messages that were cut
+	mute    int            // DNS messages for the text of which there was no room
 	links   map[uint16]int // packets of link types that are not decoded
 	h       headers
+	msg     message
+	queries map[queryKey]*query
+	asking  []query // room for the next ones
+}
+
+func newTracker(s *Scanner, f *file, in io.Reader) *tracker {
+	return &tracker{s: s, file: f, table: newTable(s.seed), r: newReader(in), buffers: bufferRoom, queries: map[queryKey]*query{}}
 }
 
 // piece remembers whose the later fragments of a datagram are.
@@ -202,9 +210,6 @@ func (t *tracker) begin(k *key, fromLow bool, h *headers, pl *place, p *packet) 
 	if len(t.s.flows) >= t.s.lim.Rows {
 		return nil
 	}
-	if t.table.used >= t.s.lim.Active {
-		t.evict()
-	}
 	if len(t.chunk) == 0 {
 		t.chunk = make([]flow, flowsChunk)
 	}
@@ -222,30 +227,6 @@ func (t *tracker) begin(k *key, fromLow bool, h *headers, pl *place, p *packet) 
 	return f
 }
 
-// evict ends the half of the flows that was quiet for longest.
-func (t *tracker) evict() {
-	var last []int64
-	for _, s := range t.table.slots {
-		if s.flow != nil {
-			last = append(last, s.flow.last)
-		}
-	}
-	slices.Sort(last)
-	middle := last[len(last)/2]
-	room := len(last) / 2 // flows of the very same time may be many
-	t.table.rebuild(len(t.table.slots), func(f *flow) bool {
-		if f.last > middle || f.last == middle && room == 0 {
-			return true
-		}
-		if f.last == middle {
-			room--
-		}
-		t.ended++
-		t.end(f)
-		return false
-	})
-}
-
 // end frees what only a flow that goes on needs.
 func (t *tracker) end(f *flow) {
 	for ; f != nil; f = f.twin {
@@ -256,7 +237,7 @@ func (t *tracker) end(f *flow) {
 					d.free(&t.buffers)
 				}
 			}
-			f.extra.dns, f.extra.queries = [2]*stream{}, nil
+			f.extra.dns = [2]*stream{}
 		}
 	}
 }
@@ -320,9 +301,9 @@ func (t *tracker) finish(whole bool) {
 	}
 	lack(t.r.unread, "%d packets in blocks of an old kind; convert the file with editcap -F pcapng", t.r.unread)
 	lack(t.r.badIface, "%d packets of interfaces that the file does not describe", t.r.badIface)
-	lack(t.ended, "more than %d flows at a time: %d were ended early, and may stand in several rows", t.s.lim.Active, t.ended)
 	lack(t.lost, "more than %d flows: %d packets of others were left out", t.s.lim.Rows, t.lost)
 	lack(t.asked, "more than %d DNS queries: %d others were left out", t.s.lim.Queries, t.asked)
+	lack(t.mute, "the names and answers in DNS messages take more than %d MiB: %d messages were left out", textRoom>>20, t.mute)
 	lack(t.devices, "more than %d devices: %d packets of others were left out", maxPlaces, t.devices)
 	lack(t.cut, "%d DNS messages were cut by the length that was captured of each packet", t.cut)
 }

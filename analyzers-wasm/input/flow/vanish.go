@@ -70,12 +70,11 @@ func (s *Scanner) compare() map[*flow][]abi.Vanished {
 }
 
 func (v *search) connection(c connection) {
-	there := v.s.way(c, 0)
 	if len(c) == 1 {
 		v.ends = append(v.ends, lastSight{c, 0})
 		return
 	}
-	back := v.s.way(c, 1)
+	there, back := v.s.ways(c)
 	order, known := v.s.order(c, there, back)
 	for k := range known {
 		if known[k] {
@@ -115,7 +114,7 @@ func (v *search) between(c connection, w, other *way, order []int, dir uint8) {
 	}
 	var gone abi.Vanished
 	for i, mark := range list {
-		fp := v.s.prints.at(mark)
+		fp := v.s.prints.at(mark.at)
 		if !c[y].flow.place.file.ran(fp.nanos+delta, spread) {
 			continue
 		}
@@ -177,7 +176,7 @@ func (w *way) seen(x, z int, arrived []bool) {
 	at := w.s.prints.at
 	var rest []*footprint
 	for i, left := range m.left {
-		if fp := at(w.sights[z][i]); left && fp.length > 0 {
+		if fp := at(w.sights[z][i].at); left && fp.length > 0 {
 			rest = append(rest, fp)
 		}
 	}
@@ -189,7 +188,7 @@ func (w *way) seen(x, z int, arrived []bool) {
 	}
 	for i, mark := range w.sights[x] {
 		if arrived[i] = arrived[i] || m.found[i]; !arrived[i] && len(rest) > 0 {
-			arrived[i] = covered(rest, at(mark))
+			arrived[i] = covered(rest, at(mark.at))
 		}
 	}
 }
