@@ -29,6 +29,7 @@
 package flow
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -85,7 +86,10 @@ type Scanner struct {
 	flows  []*flow // of all files, as they began
 	dns    []*query
 	names  map[string]string // of queries
-	texts  int               // bytes of names and answers that there is still room for
+	texts  int               // bytes of texts that there is still room for
+	chunk  []flow            // room for the next ones
+	asking []query
+	in     *bufio.Reader
 	prints prints
 	twins  bool // some device carries packets in and out again
 }
@@ -109,7 +113,7 @@ type place struct {
 // New makes a scanner.
 func New(lim Limits) *Scanner {
 	var h maphash.Hash
-	return &Scanner{lim: lim.withDefaults(), seed: h.Sum64() | 1, names: map[string]string{}, texts: textRoom}
+	return &Scanner{lim: lim.withDefaults(), seed: h.Sum64() | 1, names: map[string]string{}, texts: textRoom, in: bufio.NewReaderSize(nil, maxBlock)}
 }
 
 // Read takes in one capture. What is wrong with the file [Scanner.Finish]
@@ -138,7 +142,7 @@ func (s *Scanner) Read(ctx context.Context, c Capture, in io.Reader) error {
 // Count counts the packets of a capture, up to where it ends or is damaged. The
 // error is that of reading, or that it is no capture at all.
 func Count(in io.Reader) (int, error) {
-	r := newReader(in)
+	r := &reader{in: bufio.NewReaderSize(in, maxBlock)}
 	err := r.each(func(*packet) error { return nil })
 	if r.number > 0 && (errors.Is(err, ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		err = nil
@@ -147,18 +151,21 @@ func Count(in io.Reader) (int, error) {
 }
 
 // Finish compares the places, and gives every row, in the order of the files
-// and of the packets in them. It says what is missing.
+// and of the packets in them; a row is valid until the next. It says what is
+// missing.
 func (s *Scanner) Finish(flow func(*Row), dns func(*abi.DNS)) []abi.Missing {
 	vanished := s.compare()
 	s.prints = prints{}
+	var row Row
 	for _, f := range s.flows {
-		row := f.row()
+		row = f.row()
 		row.Vanished = vanished[f]
 		flow(&row)
 	}
+	var query abi.DNS
 	for _, q := range s.dns {
-		row := q.row()
-		dns(&row)
+		query = q.row()
+		dns(&query)
 	}
 	var missing []abi.Missing
 	for _, f := range s.files {

@@ -53,9 +53,12 @@ func (t *tracker) icmp(pl *place, h *headers, p *packet) {
 		e.About = "b"
 	}
 	x := f.more()
-	if len(x.icmp) == maxICMP {
-		x.icmp[maxICMP-1] = e
-		return
+	switch n := len(x.icmp); {
+	case n < maxICMP && t.s.hold(errorSize):
+		x.icmp = append(x.icmp, e)
+	case n > 0:
+		x.icmp[n-1] = e
+	default:
+		t.mute++
 	}
-	x.icmp = append(x.icmp, e)
 }

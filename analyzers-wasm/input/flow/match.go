@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 )
@@ -105,24 +104,21 @@ type sight struct {
 	marks []uint32 // footprints
 }
 
-// pair is two flows that share footprints.
-type pair struct{ a, b uint32 }
-
-// votes says how many footprints flows share, and whether they are the other
-// way round.
-type votes struct {
+// pair is two flows that share n footprints; flip when one's A is the other's B.
+type pair struct {
+	a, b uint32
 	n    int
 	flip bool
 }
 
 // shared finds the flows that share footprints.
-func (p *prints) shared() map[pair]votes {
+func (p *prints) shared() []pair {
 	keys := make([]uint64, p.n) // the first bits of the hash, and which footprint
 	for i := range keys {
 		keys[i] = p.at(uint32(i)).hash&^(1<<indexBits-1) | uint64(i)
 	}
 	sortHigh(keys)
-	out := map[pair]votes{}
+	links := keys[:0] // overwrites what was looked at
 	for from := 0; from < len(keys); {
 		to := from + 1
 		for to < len(keys) && keys[to]>>indexBits == keys[from]>>indexBits {
@@ -131,11 +127,31 @@ func (p *prints) shared() map[pair]votes {
 		for i := from + 1; i < to && to-from <= maxShared; i++ { // a chain is enough to hold them together
 			a, b := p.at(uint32(keys[i-1]&(1<<indexBits-1))), p.at(uint32(keys[i]&(1<<indexBits-1)))
 			if a.flow != b.flow && a.hash == b.hash {
-				k := pair{min(a.flow, b.flow), max(a.flow, b.flow)}
-				out[k] = votes{out[k].n + 1, a.from != b.from}
+				link := uint64(min(a.flow, b.flow))<<32 | uint64(max(a.flow, b.flow))<<1
+				if a.from != b.from {
+					link |= 1
+				}
+				links = append(links, link)
 			}
 		}
 		from = to
+	}
+	slices.Sort(links)
+	return count(links)
+}
+
+// count makes pairs of sorted links; the last bit of a link says flip.
+func count(links []uint64) []pair {
+	var out []pair
+	for len(links) > 0 {
+		a, b := uint32(links[0]>>32), uint32(links[0])>>1
+		n, flips := 0, 0
+		for n < len(links) && links[n]>>1 == links[0]>>1 {
+			flips += int(links[n] & 1)
+			n++
+		}
+		out = append(out, pair{a, b, n, flips*2 > n})
+		links = links[n:]
 	}
 	return out
 }
@@ -165,16 +181,10 @@ func sortHigh(keys []uint64) {
 
 // connections groups the flows that share footprints.
 func (s *Scanner) connections(lists [][]uint32) []connection {
-	shared := s.prints.shared()
 	u := newUnion(len(lists))
-	pairs := make([]pair, 0, len(shared))
-	for p := range shared {
-		pairs = append(pairs, p)
-	}
-	slices.SortFunc(pairs, func(x, y pair) int { return cmp.Or(cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b)) })
-	for _, p := range pairs {
-		if v := shared[p]; v.n >= min(2, len(lists[p.a]), len(lists[p.b])) && s.alike(p.a, p.b) {
-			u.join(p.a, p.b, v.flip)
+	for _, p := range s.prints.shared() {
+		if p.n >= min(2, len(lists[p.a]), len(lists[p.b])) && s.alike(p.a, p.b) {
+			u.join(p.a, p.b, p.flip)
 		}
 	}
 	byRoot := map[uint32]int{}

@@ -12,8 +12,6 @@ type meeting struct {
 	min, max int64 // from the first's clock to the second's
 	ttl      int64 // by how much it is lower at the second, summed up
 	x, y     uint32
-	found    []bool // which of the first's were seen by the second
-	left     []bool // which of the second's were not seen by the first
 }
 
 // mark is a footprint and its hash.
@@ -61,36 +59,39 @@ func (s *Scanner) ways(c connection) (there, back *way) {
 	return there, back
 }
 
-// meet matches the packets of two sights: the nth of a hash with the nth.
+// both matches the packets of two sights: the nth of a hash with the nth.
+func (w *way) both(x, y int, each func(i, j int)) {
+	a, b := w.sights[x], w.sights[y]
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch {
+		case a[i].hash < b[j].hash:
+			i++
+		case a[i].hash > b[j].hash:
+			j++
+		default:
+			each(i, j)
+			i++
+			j++
+		}
+	}
+}
+
+// meet says what the packets of two sights have in common.
 func (w *way) meet(x, y int) *meeting {
 	if m := w.meets[[2]int{x, y}]; m != nil {
 		return m
 	}
 	a, b, at := w.sights[x], w.sights[y], w.s.prints.at
-	m := &meeting{min: math.MaxInt64, max: math.MinInt64, x: math.MaxUint32, found: make([]bool, len(a)), left: make([]bool, len(b))}
-	for i := range m.left {
-		m.left[i] = true
-	}
-	for i, j := 0, 0; i < len(a) && j < len(b); {
-		if a[i].hash != b[j].hash {
-			if a[i].hash < b[j].hash {
-				i++
-			} else {
-				j++
-			}
-			continue
-		}
+	m := &meeting{min: math.MaxInt64, max: math.MinInt64, x: math.MaxUint32}
+	w.both(x, y, func(i, j int) {
 		p, q := at(a[i].at), at(b[j].at)
 		m.n++
-		m.found[i], m.left[j] = true, false
 		m.min, m.max = min(m.min, q.nanos-p.nanos), max(m.max, q.nanos-p.nanos)
 		m.ttl += int64(p.ttl) - int64(q.ttl)
 		if a[i].at < m.x {
 			m.x, m.y = a[i].at, b[j].at
 		}
-		i++
-		j++
-	}
+	})
 	w.meets[[2]int{x, y}] = m
 	return m
 }

@@ -5,15 +5,13 @@ import (
 	"fmt"
 )
 
-func (t *tracker) strange(p *packet) {
-	switch p.iface.link {
+// known says whether packets of a link type are decoded.
+func known(link uint16) bool {
+	switch link {
 	case linkEthernet, linkSLL, linkSLL2, linkNull, linkLoop, linkRaw, linkRaw12, linkRaw14, linkIPv4, linkIPv6:
-		return
+		return true
 	}
-	if t.links == nil {
-		t.links = map[uint16]int{}
-	}
-	t.links[p.iface.link]++
+	return false
 }
 
 // place gives the device that a packet was seen on, and its direction there.

@@ -60,13 +60,14 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 		return
 	}
 	s.push(h.seq, h.payload, h.length, &t.buffers)
-	for len(s.data) >= 2 {
-		n := 2 + int(be16(s.data))
-		whole := n <= len(s.data)
+	used := 0
+	for data := s.data; len(data) >= 2; data = s.data[used:] {
+		n := 2 + int(be16(data))
+		whole := n <= len(data)
 		if !whole && !s.broken() {
-			return
+			break
 		}
-		err := t.msg.parse(s.data[2:min(n, len(s.data))])
+		err := t.msg.parse(data[2:min(n, len(data))])
 		if err != nil || !whole {
 			if !whole {
 				t.cut++
@@ -80,8 +81,9 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 			s.free(&t.buffers)
 			return
 		}
-		s.take(n, &t.buffers)
+		used += n
 	}
+	s.take(used, &t.buffers)
 }
 
 // message takes the query or answer that was parsed last.
@@ -111,10 +113,10 @@ func (t *tracker) message(f *flow, from uint8, p *packet) {
 		t.mute++
 		return
 	}
-	if len(t.asking) == 0 {
-		t.asking = make([]query, queriesChunk)
+	if len(t.s.asking) == 0 {
+		t.s.asking = make([]query, queriesChunk)
 	}
-	q, t.asking = &t.asking[0], t.asking[1:]
+	q, t.s.asking = &t.s.asking[0], t.s.asking[1:]
 	*q = query{flow: f, from: from, id: m.id, qtype: m.qtype, name: name, packet: p.number, first: p.nanos, last: p.nanos, tries: 1}
 	t.queries[key] = q
 	t.s.dns = append(t.s.dns, q)

@@ -112,10 +112,6 @@ type reader struct {
 	badIface int
 }
 
-func newReader(in io.Reader) *reader {
-	return &reader{in: bufio.NewReaderSize(in, maxBlock)}
-}
-
 // each calls fn for every packet. What was read before an error counts.
 func (r *reader) each(fn func(*packet) error) error {
 	head, err := r.in.Peek(4)

@@ -1,23 +1,12 @@
 package flow
 
 import (
-	"cmp"
 	"encoding/binary"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
-
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
 
 func (a addr) text(v6 bool) string {
 	if !v6 {

@@ -11,7 +11,8 @@ import (
 const (
 	bufferRoom   = 32 << 20 // bytes of messages and handshakes that are not whole yet
 	maxICMP      = 16       // errors kept of a flow: the first ones and the last
-	textRoom     = 64 << 20 // bytes of names and answers, of all files
+	textRoom     = 64 << 20 // bytes of what DNS messages and ICMP errors say, of all files
+	errorSize    = 128      // bytes of an ICMP error
 	flowsChunk   = 256
 	queriesChunk = 64
 	fragSlots    = 64
@@ -78,22 +79,22 @@ type tracker struct {
 	table   table
 	buffers int // bytes that streams may still hold
 	frags   [fragSlots]piece
-	chunk   []flow
 	from    int // the file's first flow in s.flows
 	lost    int
 	devices int // packets of devices beyond the bound
 	asked   int
-	cut     int            // DNS messages that were cut
-	mute    int            // DNS messages for the text of which there was no room
-	links   map[uint16]int // packets of link types that are not decoded
+	cut     int // DNS messages that were cut
+	mute    int // messages for the text of which there was no room
+	strange int // packets of link types that are not decoded, and one of these
+	link    uint16
 	h       headers
 	msg     message
 	queries map[queryKey]*query
-	asking  []query // room for the next ones
 }
 
 func newTracker(s *Scanner, f *file, in io.Reader) *tracker {
-	return &tracker{s: s, file: f, table: newTable(s.seed), r: newReader(in), buffers: bufferRoom, queries: map[queryKey]*query{}}
+	s.in.Reset(in)
+	return &tracker{s: s, file: f, table: newTable(s.seed), r: &reader{in: s.in}, buffers: bufferRoom, queries: map[queryKey]*query{}}
 }
 
 // piece remembers whose the later fragments of a datagram are.
@@ -112,7 +113,9 @@ func (t *tracker) take(p *packet) {
 	t.file.to = max(t.file.to, p.nanos)
 	proto, at, ok := network(p.iface.link, p.data)
 	if !ok {
-		t.strange(p)
+		if !known(p.iface.link) {
+			t.strange, t.link = t.strange+1, p.iface.link
+		}
 		return
 	}
 	pl, dir := t.place(p)
@@ -210,11 +213,11 @@ func (t *tracker) begin(k *key, fromLow bool, h *headers, pl *place, p *packet) 
 	if len(t.s.flows) >= t.s.lim.Rows {
 		return nil
 	}
-	if len(t.chunk) == 0 {
-		t.chunk = make([]flow, flowsChunk)
+	if len(t.s.chunk) == 0 {
+		t.s.chunk = make([]flow, flowsChunk)
 	}
-	f := &t.chunk[0]
-	t.chunk = t.chunk[1:]
+	f := &t.s.chunk[0]
+	t.s.chunk = t.s.chunk[1:]
 	f.key, f.place, f.index, f.first, f.last, f.packet, f.tunnel = *k, pl, uint32(len(t.s.flows)), p.nanos, p.nanos, uint32(p.number), h.tunnel
 	f.aLow = fromLow
 	if h.proto == protoTCP && h.tcpFlags&(flagSYN|flagACK) == flagSYN|flagACK {
@@ -296,14 +299,12 @@ func (t *tracker) finish(whole bool) {
 			f.missing = append(f.missing, fmt.Sprintf(format, args...))
 		}
 	}
-	for _, link := range sortedKeys(t.links) {
-		lack(t.links[link], "%d packets of link type %d are not decoded", t.links[link], link)
-	}
+	lack(t.strange, "%d packets of link types that are not decoded, %d among them", t.strange, t.link)
 	lack(t.r.unread, "%d packets in blocks of an old kind; convert the file with editcap -F pcapng", t.r.unread)
 	lack(t.r.badIface, "%d packets of interfaces that the file does not describe", t.r.badIface)
 	lack(t.lost, "more than %d flows: %d packets of others were left out", t.s.lim.Rows, t.lost)
 	lack(t.asked, "more than %d DNS queries: %d others were left out", t.s.lim.Queries, t.asked)
-	lack(t.mute, "the names and answers in DNS messages take more than %d MiB: %d messages were left out", textRoom>>20, t.mute)
+	lack(t.mute, "what DNS messages and ICMP errors say takes more than %d MiB: %d of them were left out", textRoom>>20, t.mute)
 	lack(t.devices, "more than %d devices: %d packets of others were left out", maxPlaces, t.devices)
 	lack(t.cut, "%d DNS messages were cut by the length that was captured of each packet", t.cut)
 }

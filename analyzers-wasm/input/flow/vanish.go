@@ -172,52 +172,69 @@ func (f *flow) direction(from string) string {
 // seen marks which packets of x were seen at z: as they were, or cut or joined
 // by a device that does the work of TCP.
 func (w *way) seen(x, z int, arrived []bool) {
-	m := w.meet(x, z)
-	at := w.s.prints.at
+	theirs := w.sights[z]
+	known := make([]bool, len(theirs))
+	w.both(x, z, func(i, j int) { arrived[i], known[j] = true, true })
 	var rest []*footprint
-	for i, left := range m.left {
-		if fp := at(w.sights[z][i].at); left && fp.length > 0 {
+	for j, k := range known {
+		if fp := w.s.prints.at(theirs[j].at); !k && fp.length > 0 {
 			rest = append(rest, fp)
 		}
 	}
-	if len(rest) > 0 {
-		base := rest[0].seq
-		slices.SortFunc(rest, func(a, b *footprint) int {
-			return cmp.Or(cmp.Compare(a.tsval, b.tsval), cmp.Compare(int32(a.seq-base), int32(b.seq-base)))
-		})
+	if len(rest) == 0 {
+		return
 	}
+	base := rest[0].seq
+	spans := spansOf(rest, base)
 	for i, mark := range w.sights[x] {
-		if arrived[i] = arrived[i] || m.found[i]; !arrived[i] && len(rest) > 0 {
-			arrived[i] = covered(rest, at(mark.at))
+		if fp := w.s.prints.at(mark.at); !arrived[i] && fp.length > 0 {
+			arrived[i] = covered(spans, fp, base)
 		}
 	}
 }
 
-// maxJoined bounds the bytes of a segment that a device joins.
-const maxJoined = 1 << 19
+// span is bytes that were sent with the same time stamp, by their distance
+// from a sequence number.
+type span struct {
+	tsval    uint32
+	from, to int64
+}
 
-// covered says whether segments of the same time stamp hold all of p. They are
-// sorted by time stamp and sequence number.
-func covered(rest []*footprint, p *footprint) bool {
-	if p.length == 0 {
-		return false
+func spanOf(p *footprint, base uint32) span {
+	from := int64(int32(p.seq - base))
+	return span{p.tsval, from, from + int64(p.length)}
+}
+
+func (s span) compare(o span) int {
+	return cmp.Or(cmp.Compare(s.tsval, o.tsval), cmp.Compare(s.from, o.from))
+}
+
+// spansOf joins segments; the spans are sorted, and do not touch each other.
+func spansOf(segments []*footprint, base uint32) []span {
+	spans := make([]span, len(segments))
+	for i, p := range segments {
+		spans[i] = spanOf(p, base)
 	}
-	from, _ := slices.BinarySearchFunc(rest, p, func(e, p *footprint) int {
-		return cmp.Or(cmp.Compare(e.tsval, p.tsval), cmp.Compare(int32(e.seq-p.seq), -maxJoined))
-	})
-	need, end := p.seq, p.seq+p.length
-	for _, e := range rest[from:] {
-		if e.tsval != p.tsval || after(e.seq, need) {
-			return false
-		}
-		if after(e.seq+e.length, need) {
-			need = e.seq + e.length
-		}
-		if !before(need, end) {
-			return true
+	slices.SortFunc(spans, span.compare)
+	joined := spans[:1]
+	for _, s := range spans[1:] {
+		if last := &joined[len(joined)-1]; s.tsval == last.tsval && s.from <= last.to {
+			last.to = max(last.to, s.to)
+		} else {
+			joined = append(joined, s)
 		}
 	}
-	return false
+	return joined
+}
+
+// covered says whether one span holds all of p.
+func covered(spans []span, p *footprint, base uint32) bool {
+	need := spanOf(p, base)
+	at, exact := slices.BinarySearchFunc(spans, need, span.compare)
+	if !exact {
+		at--
+	}
+	return at >= 0 && spans[at].tsval == need.tsval && spans[at].to >= need.to
 }
 
 // learn notes where packets to a destination go on to, when it stays the same.
