@@ -96,7 +96,10 @@ func describeFor(c *cli.Context) ([]declared, error) {
 		case result.Status != abi.ModuleOK:
 			return nil, fmt.Errorf("--for %s: the module is of no use here, %s: %s", outside[i].from, result.Status, oneLine(result.Reason))
 		}
-		list = append(list, declared{forModule{d.Name, d.Version, result.Digest}, d})
+		told := forModule{d.Name, d.Version, result.Digest}
+		if !slices.ContainsFunc(list, func(other declared) bool { return other.forModule == told }) {
+			list = append(list, declared{told, d})
+		}
 	}
 	return list, nil
 }
@@ -112,7 +115,7 @@ func planFor(modules []declared, w ways) (forPlan, error) {
 				return p, fmt.Errorf("--for %s, input %s: %w", m.forModule, in.Name, err)
 			}
 			if in.FactRows != "" && !toldBy(modules, in.FactRows) {
-				p.lack(m.String(), "", "none of the modules given tells the fact "+in.FactRows+": add the one that does with --for")
+				p.lack(m.String(), "", "the fact "+in.FactRows+", which none of the modules given tells: add the one that does with --for")
 			}
 			if in.Resource != "" {
 				p.resource(strings.TrimSuffix(strings.TrimPrefix(paths[0], "cluster/resources/"), "/*.ndjson"), m)
@@ -292,7 +295,7 @@ func (j *job) tellFor() {
 		what = append(what, fmt.Sprintf("%d kinds of files of the cluster", n))
 	}
 	if n := len(p.ofNodes()) - 1; n > 0 && p.nodes {
-		what = append(what, fmt.Sprintf("%d of nodes, read %s", n, map[bool]string{true: "once", false: strconv.Itoa(j.plan.Samples) + " times"}[j.plan.Samples == 1]))
+		what = append(what, fmt.Sprintf("%d kinds of files of nodes, read %s", n, map[bool]string{true: "once", false: strconv.Itoa(j.plan.Samples) + " times"}[j.plan.Samples == 1]))
 	}
 	j.note("collecting for %s alone: %s; collection/plan.json lists them", strings.Join(names, ", "), cmp.Or(strings.Join(what, " and "), "nothing of the cluster or its nodes"))
 	for _, r := range p.lacks {

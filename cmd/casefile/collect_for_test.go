@@ -48,7 +48,7 @@ func TestPlanFor(t *testing.T) {
 		{"probes that are sent", abi.Input{Table: "probes/tcp.ndjson"}, ways{nodes: true, probes: true, samples: 2}, collector.Only{"probes/tcp.ndjson"}, false, 1, ""},
 		{"the kernel's events", abi.Input{Table: "nodes/*/drops.ndjson"}, all, nil, false, 1, "the kernel is watched only when you say so: add --ebpf"},
 		{"the same, watched", abi.Input{Table: "nodes/*/drops.ndjson"}, ways{nodes: true, ebpf: true, samples: 2}, collector.Only{"nodes/*/drops.ndjson"}, true, 1, ""},
-		{"a fact that nobody tells", abi.Input{FactRows: "disk/full"}, all, nil, false, 1, "none of the modules given tells the fact disk/full"},
+		{"a fact that nobody tells", abi.Input{FactRows: "disk/full"}, all, nil, false, 1, "the fact disk/full, which none of the modules given tells"},
 		{"what no bundle has", abi.Input{Files: "somewhere/*"}, all, nil, false, 1, "a collection makes no such path"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
