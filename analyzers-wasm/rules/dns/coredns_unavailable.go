@@ -13,10 +13,16 @@ const maxEvidence = 4
 func CoreDNSUnavailable() sdk.Rule {
 	return sdk.Rule{
 		ID: "dns/coredns-unavailable", Severity: sdk.Critical, Layer: sdk.LayerDNS,
-		Text:   map[string]sdk.Text{"en": coreDNSUnavailableEN(), "zh": coreDNSUnavailableZH()},
-		Inputs: []sdk.Source{kube.ServicesInput(), kube.SlicesInput(), kube.DeploymentsInput(), sdk.Optional(kube.PodsInput())},
-		Run:    coreDNSUnavailable,
+		Text: map[string]sdk.Text{"en": coreDNSUnavailableEN(), "zh": coreDNSUnavailableZH()},
+		Inputs: []sdk.Source{kube.ServicesInput(), kube.SlicesInput(), kube.DeploymentsInput(), sdk.Optional(kube.PodsInput()),
+			sdk.Optional(unansweredInput())},
+		Run: coreDNSUnavailable,
 	}
+}
+
+// unansweredInput is the queries in captures that nobody answered.
+func unansweredInput() sdk.RowSource[sdk.Query] {
+	return sdk.DNS("unanswered", "captures/*/*.pcapng").Where("!has(row.answerPacket)")
 }
 
 // clusterDNS is what serves names in kube-system.
@@ -109,7 +115,7 @@ func (d clusterDNS) finding(in *sdk.Input) (sdk.Finding, bool) {
 	default:
 		return f, false
 	}
-	f.Evidence = append(f.Evidence, d.unready(in)...)
+	f.Evidence = append(append(f.Evidence, d.unready(in)...), d.unanswered(in)...)
 	return f, true
 }
 
@@ -132,6 +138,24 @@ func (d clusterDNS) unready(in *sdk.Input) []sdk.Evidence {
 	for _, p := range kube.PodsOf(in).Selected("kube-system", d.service.V.Spec.Selector) {
 		if !p.V.Ready() && len(es) < maxEvidence {
 			es = append(es, sdk.At(p.At))
+		}
+	}
+	return es
+}
+
+// unanswered cites queries to the Service that were sent more than once, for
+// nothing: the last ones of a capture may just have been answered after it.
+func (d clusterDNS) unanswered(in *sdk.Input) []sdk.Evidence {
+	var es []sdk.Evidence
+	if d.service == nil {
+		return nil
+	}
+	for q, at := range unansweredInput().Rows(in) {
+		if q.Server == d.service.V.Spec.ClusterIP && q.Tries > 1 {
+			es = append(es, sdk.At(at))
+		}
+		if len(es) == maxEvidence {
+			break
 		}
 	}
 	return es

@@ -42,7 +42,7 @@ func coreDNSUnavailableEN() sdk.Text {
 		},
 		Doc: `Symptom: "Temporary failure in name resolution", "no such host", or pauses of 5 seconds before connections, for every workload at once.
 
-How it is checked: the Service kube-dns in kube-system must have a ready endpoint, and the Deployment coredns as many available replicas as it wants. None ready is critical, fewer than wanted high. It is unknown in a cluster that has neither.
+How it is checked: the Service kube-dns in kube-system must have a ready endpoint, and the Deployment coredns as many available replicas as it wants. None ready is critical, fewer than wanted high. Queries to the Service that a capture shows sent again and never answered are cited. It is unknown in a cluster that has neither.
 
 Folklore: "health { lameduck 5s }" and a larger cache in the Corefile are no cure for a CoreDNS that is down: the first only softens roll-outs, and kubeadm's Corefile caches for 30 seconds already. After a scale to zero lookups may still be answered for some seconds, by the lame duck. Many SYN_SENT sockets to port 53 do not mean "too many lookups": DNS uses UDP first, so they come from truncated answers or a forced TCP upstream.`,
 	}
@@ -88,7 +88,7 @@ func coreDNSUnavailableZH() sdk.Text {
 		},
 		Doc: `症状：所有工作负载同时出现 "Temporary failure in name resolution"、"no such host"，或建立连接前停顿 5 秒。
 
-检查方法：kube-system 中的 Service kube-dns 必须有就绪的端点，Deployment coredns 的可用副本数必须达到期望值。一个都没有为严重（critical），少于期望值为高（high）。两者都不存在的集群结果为未知。
+检查方法：kube-system 中的 Service kube-dns 必须有就绪的端点，Deployment coredns 的可用副本数必须达到期望值。一个都没有为严重（critical），少于期望值为高（high）。抓包中反复发往该 Service 而从未得到应答的查询会被引用。两者都不存在的集群结果为未知。
 
 常见误区：CoreDNS 宕机时，在 Corefile 里加 "health { lameduck 5s }" 或加大缓存都无济于事：前者只让滚动更新更平滑，而 kubeadm 的 Corefile 本来就缓存 30 秒。副本缩为 0 之后几秒内仍可能得到应答，那是尚未退出的实例。53 端口上大量 SYN_SENT 并不表示“解析过多”：DNS 首先走 UDP，出现 TCP 是因为应答被截断，或上游强制使用 TCP。`,
 	}
