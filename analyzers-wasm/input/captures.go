@@ -33,11 +33,13 @@ func (r *run) captures() error {
 			dns.lacks(path, err.Error())
 		}
 	}
-	missing := s.Finish(
+	lacks := s.Finish(
 		func(f *flow.Row) { captured(flows, &f.Flow, f.Node, f.Netns, f.Path, f.Packet) },
 		func(q *abi.DNS) { captured(dns, q, q.Node, q.Netns, q.Path, q.Packet) })
-	for _, m := range missing {
+	for _, m := range lacks.Flows {
 		flows.lacks(m.Source, m.Reason)
+	}
+	for _, m := range lacks.DNS {
 		dns.lacks(m.Source, m.Reason)
 	}
 	flows.end()

@@ -42,7 +42,7 @@ import (
 type Limits struct {
 	Rows    int // flows of all files; 200,000
 	Queries int // of DNS, of all files; 200,000
-	Prints  int // packets of all files that are compared between places; 3 million, and at most 4
+	Prints  int // packets of all files that are compared between places, the first ones; 3 million, and at most 4
 }
 
 func (l Limits) withDefaults() Limits {
@@ -77,6 +77,9 @@ type Row struct {
 	Packet int
 }
 
+// Lacks is what is missing of connections, and of queries.
+type Lacks struct{ Flows, DNS []abi.Missing }
+
 // Scanner reads captures, one after the other, and compares them in the end.
 type Scanner struct {
 	lim    Limits
@@ -86,7 +89,8 @@ type Scanner struct {
 	flows  []*flow // of all files, as they began
 	dns    []*query
 	names  map[string]string // of queries
-	texts  int               // bytes of texts that there is still room for
+	texts  int               // bytes of names and answers that there is still room for
+	errors int               // of ICMP that are kept
 	chunk  []flow            // room for the next ones
 	asking []query
 	in     *bufio.Reader
@@ -99,7 +103,9 @@ type file struct {
 	Capture
 	from, to int64 // the time in which it saw packets
 	drops    int64
-	missing  []string
+	blind    int64    // time from which its packets were too many to be compared; 0 for never
+	missing  []string // of all rows
+	unasked  []string // of DNS queries only
 }
 
 // place is a device of a file.
@@ -153,7 +159,7 @@ func Count(in io.Reader) (int, error) {
 // Finish compares the places, and gives every row, in the order of the files
 // and of the packets in them; a row is valid until the next. It says what is
 // missing.
-func (s *Scanner) Finish(flow func(*Row), dns func(*abi.DNS)) []abi.Missing {
+func (s *Scanner) Finish(flow func(*Row), dns func(*abi.DNS)) (lacks Lacks) {
 	vanished := s.compare()
 	s.prints = prints{}
 	var row Row
@@ -167,11 +173,14 @@ func (s *Scanner) Finish(flow func(*Row), dns func(*abi.DNS)) []abi.Missing {
 		query = q.row()
 		dns(&query)
 	}
-	var missing []abi.Missing
 	for _, f := range s.files {
 		for _, why := range f.missing {
-			missing = append(missing, abi.Missing{Source: f.Path, Reason: why})
+			lacks.Flows = append(lacks.Flows, abi.Missing{Source: f.Path, Reason: why})
+			lacks.DNS = append(lacks.DNS, abi.Missing{Source: f.Path, Reason: why})
+		}
+		for _, why := range f.unasked {
+			lacks.DNS = append(lacks.DNS, abi.Missing{Source: f.Path, Reason: why})
 		}
 	}
-	return missing
+	return lacks
 }

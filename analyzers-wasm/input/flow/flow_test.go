@@ -3,6 +3,7 @@ package flow
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func read(t *testing.T, lim Limits, files ...[]byte) result {
 
 func (r result) lacks(t *testing.T, text string) {
 	t.Helper()
-	for _, m := range r.Missing {
+	for _, m := range slices.Concat(r.Missing.Flows, r.Missing.DNS) {
 		if strings.Contains(m.Reason, text) {
 			return
 		}
@@ -33,7 +34,7 @@ func (r result) lacks(t *testing.T, text string) {
 func TestBounds(t *testing.T) {
 	data := synth(60_000, 100)
 	whole := read(t, Limits{}, data)
-	if len(whole.Missing) != 0 || len(whole.Flows) < 150 {
+	if len(whole.Missing.DNS) != 0 || len(whole.Flows) < 150 {
 		t.Fatalf("%d flows, %v", len(whole.Flows), whole.Missing)
 	}
 	r := read(t, Limits{Rows: 50}, data)
@@ -47,7 +48,6 @@ func TestBounds(t *testing.T) {
 	if packets != 60_000 {
 		t.Errorf("%d packets in rows", packets)
 	}
-	read(t, Limits{Prints: 100}, data, data).lacks(t, "only 100 packets were compared")
 	cut := read(t, Limits{}, data[:len(data)/2+5])
 	if cut.lacks(t, "cut off after packet"); len(cut.Flows) < 50 {
 		t.Errorf("%d flows", len(cut.Flows))
@@ -95,5 +95,53 @@ func TestOneLeg(t *testing.T) {
 	}
 	if again != 0 || lost != int64(dropped) {
 		t.Errorf("%d sent again, %d vanished: %+v", again, lost, r.Flows)
+	}
+}
+
+// TestQueryBounds: what is left out of the queries is not missing of the flows.
+func TestQueryBounds(t *testing.T) {
+	data := synthDNS(2000, 5)
+	r := read(t, Limits{Queries: 10}, data)
+	if r.lacks(t, "more than 10 DNS queries"); len(r.DNS) != 10 || len(r.Missing.Flows) != 0 {
+		t.Errorf("%d queries, %v", len(r.DNS), r.Missing)
+	}
+	s := New(Limits{})
+	s.texts = 26*30 + 7*28 // 26 names, and some answers
+	if err := s.Read(t.Context(), Capture{}, bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	r = finish(s)
+	answers := 0
+	for _, q := range r.DNS {
+		if answers += len(q.Answers); q.Answer == 0 && q.Packet < 1900 {
+			t.Errorf("no answer: %+v", q)
+		}
+	}
+	if r.lacks(t, "the names and answers in DNS messages take more"); answers < 5 || answers > 20 || len(r.DNS) < 900 {
+		t.Errorf("%d answers, %d queries", answers, len(r.DNS))
+	}
+}
+
+// TestBlind: packets that are too many to be compared have not vanished.
+func TestBlind(t *testing.T) {
+	const head, block = 60, 144
+	data := synth(400, 1)
+	around := segmentOf{id: 77, flags: flagACK, sport: 7}
+	var files [2][]byte
+	for i := range files {
+		b := around.block(bytes.Clone(data[:head]), 1.7e18-2e9)
+		for at := head; at < len(data); at += block {
+			packet := bytes.Clone(data[at : at+block])
+			packet[28+22] -= byte(i) // TTL
+			b = append(b, packet...)
+		}
+		files[i] = around.block(b, 1.7e18+2e9)
+	}
+	for _, lim := range []int{0, 450} {
+		for _, f := range read(t, Limits{Prints: lim}, files[0], files[1]).Flows {
+			if len(f.Vanished) > 0 {
+				t.Errorf("of at most %d packets: %+v", lim, f.Vanished)
+			}
+		}
 	}
 }

@@ -17,7 +17,7 @@ func small() Limits { return Limits{Rows: 40, Queries: 20, Prints: 200} }
 type result struct {
 	Flows   []Row
 	DNS     []abi.DNS
-	Missing []abi.Missing
+	Missing Lacks
 }
 
 func finish(s *Scanner) (r result) {

@@ -54,11 +54,12 @@ func (t *tracker) icmp(pl *place, h *headers, p *packet) {
 	}
 	x := f.more()
 	switch n := len(x.icmp); {
-	case n < maxICMP && t.s.hold(errorSize):
+	case n < maxICMP && t.s.errors < maxErrors:
+		t.s.errors++
 		x.icmp = append(x.icmp, e)
 	case n > 0:
 		x.icmp[n-1] = e
 	default:
-		t.mute++
+		t.untold++
 	}
 }

@@ -23,7 +23,6 @@ type footprint struct {
 type prints struct {
 	chunks [][]footprint
 	n      int
-	over   int
 }
 
 const (
@@ -50,7 +49,9 @@ func (s *Scanner) print(f *flow, from uint8, h *headers, p *packet) {
 		return
 	}
 	if fp.hash = hash; s.prints.n == s.lim.Prints {
-		s.prints.over++
+		if file := f.place.file; file.blind == 0 {
+			file.blind = p.nanos
+		}
 		return
 	}
 	if s.prints.n%printChunk == 0 {

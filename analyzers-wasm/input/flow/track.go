@@ -11,8 +11,8 @@ import (
 const (
 	bufferRoom   = 32 << 20 // bytes of messages and handshakes that are not whole yet
 	maxICMP      = 16       // errors kept of a flow: the first ones and the last
-	textRoom     = 64 << 20 // bytes of what DNS messages and ICMP errors say, of all files
-	errorSize    = 128      // bytes of an ICMP error
+	textRoom     = 64 << 20 // bytes of names and answers of DNS, of all files
+	maxErrors    = 100_000  // ICMP errors kept, of all files
 	flowsChunk   = 256
 	queriesChunk = 64
 	fragSlots    = 64
@@ -84,7 +84,8 @@ type tracker struct {
 	devices int // packets of devices beyond the bound
 	asked   int
 	cut     int // DNS messages that were cut
-	mute    int // messages for the text of which there was no room
+	mute    int // DNS messages for the text of which there was no room
+	untold  int // flows without their ICMP errors
 	strange int // packets of link types that are not decoded, and one of these
 	link    uint16
 	h       headers
@@ -294,17 +295,18 @@ func (t *tracker) finish(whole bool) {
 	if whole {
 		f.to = max(f.to, t.r.end, f.Ended)
 	}
-	lack := func(n int, format string, args ...any) {
+	lack := func(of *[]string, n int, format string, args ...any) {
 		if n > 0 {
-			f.missing = append(f.missing, fmt.Sprintf(format, args...))
+			*of = append(*of, fmt.Sprintf(format, args...))
 		}
 	}
-	lack(t.strange, "%d packets of link types that are not decoded, %d among them", t.strange, t.link)
-	lack(t.r.unread, "%d packets in blocks of an old kind; convert the file with editcap -F pcapng", t.r.unread)
-	lack(t.r.badIface, "%d packets of interfaces that the file does not describe", t.r.badIface)
-	lack(t.lost, "more than %d flows: %d packets of others were left out", t.s.lim.Rows, t.lost)
-	lack(t.asked, "more than %d DNS queries: %d others were left out", t.s.lim.Queries, t.asked)
-	lack(t.mute, "what DNS messages and ICMP errors say takes more than %d MiB: %d of them were left out", textRoom>>20, t.mute)
-	lack(t.devices, "more than %d devices: %d packets of others were left out", maxPlaces, t.devices)
-	lack(t.cut, "%d DNS messages were cut by the length that was captured of each packet", t.cut)
+	lack(&f.missing, t.strange, "%d packets of link types that are not decoded, %d among them", t.strange, t.link)
+	lack(&f.missing, t.r.unread, "%d packets in blocks of an old kind; convert the file with editcap -F pcapng", t.r.unread)
+	lack(&f.missing, t.r.badIface, "%d packets of interfaces that the file does not describe", t.r.badIface)
+	lack(&f.missing, t.lost, "more than %d flows: %d packets of others were left out", t.s.lim.Rows, t.lost)
+	lack(&f.unasked, t.asked, "more than %d DNS queries: %d others were left out", t.s.lim.Queries, t.asked)
+	lack(&f.unasked, t.mute, "the names and answers in DNS messages take more than %d MiB: %d messages were left out", textRoom>>20, t.mute)
+	lack(&f.missing, t.untold, "more than %d ICMP errors: %d flows are without theirs", maxErrors, t.untold)
+	lack(&f.missing, t.devices, "more than %d devices: %d packets of others were left out", maxPlaces, t.devices)
+	lack(&f.unasked, t.cut, "%d DNS messages were cut by the length that was captured of each packet", t.cut)
 }

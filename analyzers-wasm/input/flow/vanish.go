@@ -45,12 +45,6 @@ type lastSight struct {
 
 // compare finds, for every flow, packets that a later place should have seen.
 func (s *Scanner) compare() map[*flow][]abi.Vanished {
-	if s.prints.over > 0 {
-		for _, f := range s.files {
-			f.missing = append(f.missing, "of all captures only "+strconv.Itoa(s.lim.Prints)+" packets were compared between places: what vanished is not known")
-		}
-		return nil
-	}
 	if len(s.places) < 2 && !s.twins {
 		return nil
 	}
@@ -128,7 +122,7 @@ func (v *search) between(c connection, w, other *way, order []int, dir uint8) {
 // ran says whether a capture surely saw what was there at that time.
 func (f *file) ran(at, spread int64) bool {
 	margin := int64(slack) + min(spread, 1e9)
-	return at >= f.from+margin && at <= f.to-margin
+	return at >= f.from+margin && at <= f.to-margin && (f.blind == 0 || at <= f.blind-margin)
 }
 
 func note(v *abi.Vanished, number uint32) {
