@@ -178,16 +178,18 @@ func (o *Reporter) Find(f Finding) {
 // the keys of value, which is a struct or a map, or of the key "value". The
 // analyzer is of [ScopeNode] and declares the fact.
 func (o *Reporter) Tell(fact string, value any, evidence ...Evidence) {
+	evidence = evidence[:min(len(evidence), maxEvidence)]
 	declared := slices.ContainsFunc(o.facts, func(f FactDecl) bool { return f.Fact == fact })
 	switch {
 	case o.err != nil:
 	case !declared:
 		o.err = fmt.Errorf("rule %s tells the fact %q, which the analyzer does not declare", o.rule, fact)
-	case o.left.facts == 0:
-		o.err = fmt.Errorf("rule %s: more than %d facts", o.rule, maxFacts)
+	case o.left.facts == 0 || o.left.evidence < len(evidence):
+		o.err = fmt.Errorf("rule %s: more than %d facts, or %d pieces of evidence", o.rule, maxFacts, maxAllEvidence)
 	default:
 		o.left.facts--
-		o.err = o.enc.Encode(abi.Fact{Fact: fact, Value: value, Evidence: evidence[:min(len(evidence), maxEvidence)]})
+		o.left.evidence -= len(evidence)
+		o.err = o.enc.Encode(abi.Fact{Fact: fact, Value: value, Evidence: evidence})
 	}
 }
 

@@ -20,6 +20,7 @@ type vector struct {
 	Name, Sentence string
 	Files, Hex     map[string]string
 	Findings       []map[string]any
+	Facts          []map[string]any
 	Outcome        string
 }
 
@@ -61,24 +62,27 @@ func TestVectorsModules(t *testing.T) {
 					t.Errorf("%s (%s): %s %s %v\n%s", v.Name, v.Sentence, r.Status, r.Reason, err, r.Log)
 					continue
 				}
-				findings, outcome := lines(t, printed)
-				if diff := cmp.Diff(v.Findings, findings); diff != "" || outcome != v.Outcome {
-					t.Errorf("%s (%s): outcome %s, want %s; findings %s", v.Name, v.Sentence, outcome, v.Outcome, diff)
+				findings, facts, outcome := lines(t, printed)
+				if diff := cmp.Diff(v.Findings, findings) + cmp.Diff(v.Facts, facts); diff != "" || outcome != v.Outcome {
+					t.Errorf("%s (%s): outcome %s, want %s; %s", v.Name, v.Sentence, outcome, v.Outcome, diff)
 				}
 			}
 		})
 	}
 }
 
-// lines reads what a module printed: its findings, and what became of its rule.
-func lines(t *testing.T, printed []byte) (findings []map[string]any, outcome string) {
+// lines reads what a module printed: its findings and facts, and what became of
+// its rule.
+func lines(t *testing.T, printed []byte) (findings, facts []map[string]any, outcome string) {
 	t.Helper()
-	findings, outcome = []map[string]any{}, abi.OutcomeUnknown
+	findings, facts, outcome = []map[string]any{}, []map[string]any{}, abi.OutcomeUnknown
 	for line := range bytes.Lines(printed) {
 		var o map[string]any
 		decode(t, line, &o)
 		if said, ok := o["outcome"].(string); ok {
 			outcome = said
+		} else if o["fact"] != nil {
+			facts = append(facts, o)
 		} else {
 			findings = append(findings, o)
 		}
@@ -86,7 +90,7 @@ func lines(t *testing.T, printed []byte) (findings []map[string]any, outcome str
 	if len(findings) > 0 {
 		outcome = abi.OutcomeFound
 	}
-	return findings, outcome
+	return findings, facts, outcome
 }
 
 // decode reads JSON, in which 3, 3.0 and 3e0 are one number.
@@ -102,7 +106,7 @@ func decode(t *testing.T, text []byte, into any) {
 		settle(*v)
 	case *[]vector:
 		for _, one := range *v {
-			for _, f := range one.Findings {
+			for _, f := range append(one.Findings, one.Facts...) {
 				settle(f)
 			}
 		}

@@ -576,6 +576,7 @@ export class Rows {
 
 const MAX_FINDINGS = 10000;
 const MAX_ALL_EVIDENCE = 100000;
+const MAX_FACTS = 10000;
 const MAX_EVIDENCE = 64;
 const MAX_AFFECTED = 1000;
 const MAX_REASON = 4000;
@@ -696,6 +697,26 @@ class Writer {
     }
     this.close("}");
   }
+  // given writes what a finding or a fact ends with, and prints it.
+  given(key: string, values: Map<string, Value>, evidence: Evidence[]): void {
+    this.name(key);
+    this.open("{");
+    const keys = values.keys();
+    for (let i = 0; i < keys.length; i++) {
+      this.name(keys[i]);
+      this.value(values.get(keys[i]));
+    }
+    this.close("}");
+    this.name("evidence");
+    this.open("[");
+    for (let i = 0; i < evidence.length; i++) {
+      this.item();
+      this.evidence(evidence[i]);
+    }
+    this.close("]");
+    this.close("}");
+    this.print();
+  }
   print(): void { write(1, this.parts.join("") + "\n"); }
 }
 
@@ -711,6 +732,7 @@ export class Rule {
 class Room {
   findings: i32 = MAX_FINDINGS;
   evidence: i32 = MAX_ALL_EVIDENCE;
+  facts: i32 = MAX_FACTS;
 }
 
 // Run is a rule's view of its inputs, and where it reports.
@@ -797,23 +819,22 @@ export class Run {
     }
     w.text("firstSeen", f.firstSeen);
     w.text("lastSeen", f.lastSeen);
-    w.name("params");
+    w.given("params", f.params, f.evidence.slice(0, evidence));
+  }
+
+  // tell tells modules of scope cluster a fact of this node, a row of the keys
+  // of value. The declaration has the scope node, and the fact.
+  tell(fact: string, value: Map<string, Value>, evidence: Evidence[] = []): void {
+    if (!this.room.facts || this.room.evidence < evidence.length || evidence.length > MAX_EVIDENCE) {
+      this.failed("more facts, or evidence, than a module may print");
+      return;
+    }
+    this.room.facts--;
+    this.room.evidence -= evidence.length;
+    const w = new Writer();
     w.open("{");
-    const keys = f.params.keys();
-    for (let i = 0; i < keys.length; i++) {
-      w.name(keys[i]);
-      w.value(f.params.get(keys[i]));
-    }
-    w.close("}");
-    w.name("evidence");
-    w.open("[");
-    for (let i = 0; i < evidence; i++) {
-      w.item();
-      w.evidence(f.evidence[i]);
-    }
-    w.close("]");
-    w.close("}");
-    w.print();
+    w.text("fact", fact);
+    w.given("value", value, evidence);
   }
 
   // unknown says that the rule could not tell, and for want of which inputs;

@@ -615,7 +615,7 @@ CF_FN void cf_print(cf_out *o) {
 
 /* ---- findings ---- */
 
-enum { CF_MAX_PARAMS = 64, CF_MAX_EVIDENCE = 64, CF_MAX_AFFECTED = 1000, CF_MAX_FINDINGS = 10000, CF_MAX_ALL_EVIDENCE = 100000, CF_MAX_REASON = 4000 };
+enum { CF_MAX_PARAMS = 64, CF_MAX_EVIDENCE = 64, CF_MAX_AFFECTED = 1000, CF_MAX_FINDINGS = 10000, CF_MAX_ALL_EVIDENCE = 100000, CF_MAX_FACTS = 10000, CF_MAX_REASON = 4000 };
 
 typedef struct { cf_text kind, namespace, name, node, uid; } cf_subject;
 typedef struct { cf_text key; cf_value value; } cf_param;
@@ -654,7 +654,7 @@ CF_FN void cf_cite_moved(cf_finding *f, int64_t at, int64_t delta, double second
 typedef struct cf_run {
   const char *rule;
   const cf_value *config;
-  size_t *findings, *evidence; /* what the module may still print */
+  size_t *findings, *evidence, *facts; /* what the module may still print */
   size_t found, dropped;
   cf_text failure, reason; /* of reading; of cf_unknown */
   bool unknown;
@@ -763,6 +763,19 @@ CF_FN void cf_write_evidence(cf_out *o, const cf_evidence *e) {
   cf_close_with(o, "}");
 }
 
+CF_FN void cf_write_given(cf_out *o, const char *params, const cf_finding *f) {
+  cf_name(o, cf_of(params));
+  cf_open_with(o, "{");
+  for (size_t i = 0; i < f->params_n; i++) { cf_name(o, f->params[i].key); cf_write_value(o, &f->params[i].value); }
+  cf_close_with(o, "}");
+  cf_name(o, CF("evidence"));
+  cf_open_with(o, "[");
+  for (size_t i = 0; i < f->evidence_n; i++) { cf_item(o); cf_write_evidence(o, &f->evidence[i]); }
+  cf_close_with(o, "]");
+  cf_close_with(o, "}");
+  cf_print(o);
+}
+
 /* cf_find reports a finding. */
 CF_FN void cf_find(cf_run *run, const cf_finding *f) {
   run->found++;
@@ -787,16 +800,23 @@ CF_FN void cf_find(cf_run *run, const cf_finding *f) {
   }
   cf_text_field(&o, "firstSeen", f->first_seen);
   cf_text_field(&o, "lastSeen", f->last_seen);
-  cf_name(&o, CF("params"));
+  cf_write_given(&o, "params", f);
+}
+
+/* cf_tell tells modules of scope cluster a fact of this node: the params of f
+ * are the keys of the row that they see, and its evidence what they cite. The
+ * declaration has the scope node, and the fact. */
+CF_FN void cf_tell(cf_run *run, const char *fact, const cf_finding *f) {
+  if (!*run->facts || *run->evidence < f->evidence_n) {
+    if (!run->failure.n) run->failure = CF("more facts, or evidence, than a module may print");
+    return;
+  }
+  --*run->facts;
+  *run->evidence -= f->evidence_n;
+  cf_out o = {0};
   cf_open_with(&o, "{");
-  for (size_t i = 0; i < f->params_n; i++) { cf_name(&o, f->params[i].key); cf_write_value(&o, &f->params[i].value); }
-  cf_close_with(&o, "}");
-  cf_name(&o, CF("evidence"));
-  cf_open_with(&o, "[");
-  for (size_t i = 0; i < f->evidence_n; i++) { cf_item(&o); cf_write_evidence(&o, &f->evidence[i]); }
-  cf_close_with(&o, "]");
-  cf_close_with(&o, "}");
-  cf_print(&o);
+  cf_text_field(&o, "fact", cf_of(fact));
+  cf_write_given(&o, "value", f);
 }
 
 /* cf_conclude prints the outcome of a rule that has run. */
@@ -849,9 +869,9 @@ CF_FN int cf_main(int argc, char **argv, const char *declaration, const cf_rule 
   cf_arena arena = {0};
   cf_value config = cf_read_json("/config.json", &arena, &wrong);
   if (wrong && strcmp(wrong, "not there")) cf_die(wrong);
-  size_t findings = CF_MAX_FINDINGS, evidence = CF_MAX_ALL_EVIDENCE;
+  size_t findings = CF_MAX_FINDINGS, evidence = CF_MAX_ALL_EVIDENCE, facts = CF_MAX_FACTS;
   for (size_t i = 0; i < n; i++) {
-    cf_run run = {.rule = rules[i].id, .config = &config, .findings = &findings, .evidence = &evidence};
+    cf_run run = {.rule = rules[i].id, .config = &config, .findings = &findings, .evidence = &evidence, .facts = &facts};
     rules[i].run(&run);
     cf_conclude(&run, rules[i].needs);
   }

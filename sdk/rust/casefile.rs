@@ -572,6 +572,7 @@ fn read_file(path: &str) -> Result<Option<Vec<u8>>, Error> {
 
 const MAX_FINDINGS: usize = 10_000;
 const MAX_ALL_EVIDENCE: usize = 100_000;
+const MAX_FACTS: usize = 10_000;
 const MAX_EVIDENCE: usize = 64;
 const MAX_AFFECTED: usize = 1000;
 const MAX_REASON: usize = 4000;
@@ -694,6 +695,15 @@ impl Writer {
         }
         self.close(']');
     }
+    fn members(&mut self, key: &str, members: &[(&'static str, Value)]) {
+        self.name(key);
+        self.open('{');
+        for (key, v) in members {
+            self.name(key);
+            self.value(v);
+        }
+        self.close('}');
+    }
     fn subject(&mut self, s: &Subject) {
         self.open('{');
         for (key, text) in [("kind", &s.kind), ("namespace", &s.namespace), ("name", &s.name), ("node", &s.node), ("uid", &s.uid)] {
@@ -748,6 +758,7 @@ pub struct Run<'a> {
 struct Room {
     findings: usize,
     evidence: usize,
+    facts: usize,
 }
 
 impl Run<'_> {
@@ -827,17 +838,30 @@ impl Run<'_> {
         }
         w.text("firstSeen", &f.first_seen);
         w.text("lastSeen", &f.last_seen);
-        w.name("params");
-        w.open('{');
-        for (key, v) in &f.params {
-            w.name(key);
-            w.value(v);
-        }
-        w.close('}');
+        w.members("params", &f.params);
         w.name("evidence");
         w.list(evidence, |w, e| w.evidence(e));
         w.close('}');
         w.print();
+    }
+
+    /// Tells modules of scope cluster a fact of this node, a row of the keys of
+    /// `value`. The declaration has the scope node, and the fact.
+    pub fn tell(&mut self, fact: &str, value: &[(&'static str, Value)], evidence: &[Evidence]) -> Result<(), Error> {
+        if self.room.facts == 0 || self.room.evidence < evidence.len() || evidence.len() > MAX_EVIDENCE {
+            return error("more facts, or evidence, than a module may print");
+        }
+        self.room.facts -= 1;
+        self.room.evidence -= evidence.len();
+        let mut w = Writer::default();
+        w.open('{');
+        w.text("fact", fact);
+        w.members("value", value);
+        w.name("evidence");
+        w.list(evidence, |w, e| w.evidence(e));
+        w.close('}');
+        w.print();
+        Ok(())
     }
 
     /// Says that the rule could not tell, and for want of which inputs; it
@@ -903,7 +927,7 @@ fn serve(declaration: &str, rules: &[Rule]) -> Result<(), Error> {
         Some("analyze") => {
             let text = read_file("/config.json")?.unwrap_or_else(|| b"{}".to_vec());
             let config = parse(&text)?;
-            let mut room = Room { findings: MAX_FINDINGS, evidence: MAX_ALL_EVIDENCE };
+            let mut room = Room { findings: MAX_FINDINGS, evidence: MAX_ALL_EVIDENCE, facts: MAX_FACTS };
             for rule in rules {
                 let mut run = Run { rule: rule.id, config: &config, room: &mut room, found: 0, dropped: 0, unknown: None };
                 let result = (rule.run)(&mut run);

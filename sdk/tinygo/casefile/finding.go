@@ -1,6 +1,7 @@
 package casefile
 
 import (
+	"errors"
 	"math"
 	"os"
 	"strconv"
@@ -76,24 +77,22 @@ func (run *Run) Find(f Finding) {
 	}
 	w.text("firstSeen", f.FirstSeen)
 	w.text("lastSeen", f.LastSeen)
-	w.name("params")
+	w.given("params", f.Params, f.Evidence)
+}
+
+// Tell tells modules of scope cluster a fact of this node, a row of the keys of
+// value. The declaration has the scope node, and the fact.
+func (run *Run) Tell(fact string, value []Param, evidence ...Evidence) error {
+	if run.room.facts == 0 || run.room.evidence < len(evidence) || len(evidence) > maxEvidence {
+		return errors.New("more facts, or evidence, than a module may print")
+	}
+	run.room.facts--
+	run.room.evidence -= len(evidence)
+	var w writer
 	w.open('{')
-	for _, p := range f.Params {
-		w.name(p.Key)
-		w.value(p.Value)
-	}
-	w.close('}')
-	w.name("evidence")
-	w.open('[')
-	for _, e := range f.Evidence {
-		w.item()
-		w.evidence(e)
-	}
-	w.close(']')
-	w.close('}')
-	if w.print() != nil {
-		os.Exit(1)
-	}
+	w.text("fact", fact)
+	w.given("value", value, evidence)
+	return nil
 }
 
 // writer writes JSON; commas are its own business.
@@ -194,6 +193,28 @@ func (w *writer) evidence(e Evidence) {
 		w.value(Float(e.Seconds))
 	}
 	w.close('}')
+}
+
+// given writes what a finding or a fact ends with, and prints it.
+func (w *writer) given(key string, values []Param, evidence []Evidence) {
+	w.name(key)
+	w.open('{')
+	for _, p := range values {
+		w.name(p.Key)
+		w.value(p.Value)
+	}
+	w.close('}')
+	w.name("evidence")
+	w.open('[')
+	for _, e := range evidence {
+		w.item()
+		w.evidence(e)
+	}
+	w.close(']')
+	w.close('}')
+	if w.print() != nil {
+		os.Exit(1)
+	}
 }
 
 func (w *writer) print() error {

@@ -10,6 +10,7 @@ import (
 const (
 	maxFindings    = 10_000
 	maxAllEvidence = 100_000
+	maxFacts       = 10_000
 	maxEvidence    = 64
 	maxAffected    = 1000
 	maxReason      = 4000
@@ -36,7 +37,7 @@ type Run struct {
 }
 
 // room is what the module may still print.
-type room struct{ findings, evidence int }
+type room struct{ findings, evidence, facts int }
 
 // Main is a module's main: it does what argv[1] says and exits.
 func Main(declaration string, rules ...Rule) {
@@ -63,7 +64,7 @@ func serve(declaration string, rules []Rule) error {
 	if err != nil {
 		return err
 	}
-	left := &room{maxFindings, maxAllEvidence}
+	left := &room{maxFindings, maxAllEvidence, maxFacts}
 	for _, r := range rules {
 		run := &Run{rule: r.ID, config: config, room: left}
 		if err := run.conclude(r.Needs, r.Run(run)); err != nil {

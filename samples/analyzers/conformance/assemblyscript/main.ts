@@ -1,9 +1,10 @@
 // The reference module in AssemblyScript, see ../go.
 
-import { Finding, Rule, Run, Subject, at, float, int, main, text, truth } from "../../../../sdk/assemblyscript/casefile";
+import { Finding, Rule, Run, Subject, Value, at, float, int, main, text, truth } from "../../../../sdk/assemblyscript/casefile";
 
 const declaration = `{
   "abi": [1, 1], "name": "conformance", "version": "1.0.0", "doc": "Repeats what it reads.",
+  "scope": "node", "facts": [{"fact": "conformance/row"}],
   "rules": [{"id": "conformance/echo", "severity": "info", "layer": "node", "text": {
     "en": {"title": "A row", "message": "i {i}, f {f}, b {b}, a {a}, n {n}", "remediation": ["Nothing: it is a row."], "doc": "Finds every row."},
     "zh": {"title": "一行", "message": "i {i}, f {f}, b {b}, a {a}, n {n}", "remediation": ["无需处理。"], "doc": "报告每一行。"}
@@ -27,6 +28,9 @@ function echo(run: Run): void {
     f.params.set("n", text(numbers.join(",")));
     f.evidence.push(at(r.int("_at")));
     run.find(f);
+    const told = new Map<string, Value>();
+    told.set("i", int(r.int("i")));
+    run.tell("conformance/row", told, [at(r.int("_at"))]);
   }
 }
 

@@ -4,6 +4,7 @@
 static const char declaration[] = CF_JSON(
 {
   "abi": [1, 1], "name": "conformance", "version": "1.0.0", "doc": "Repeats what it reads.",
+  "scope": "node", "facts": [{"fact": "conformance/row"}],
   "rules": [{"id": "conformance/echo", "severity": "info", "layer": "node", "text": {
     "en": {"title": "A row", "message": "i {i}, f {f}, b {b}, a {a}, n {n}", "remediation": ["Nothing: it is a row."], "doc": "Finds every row."},
     "zh": {"title": "一行", "message": "i {i}, f {f}, b {b}, a {a}, n {n}", "remediation": ["无需处理。"], "doc": "报告每一行。"}
@@ -28,6 +29,8 @@ static void echo(cf_run *run) {
     cf_param_text(&f, "n", numbers);
     cf_cite(&f, cf_int_at(r, "_at"));
     cf_find(run, &f);
+    f.params_n = 1; /* i alone */
+    cf_tell(run, "conformance/row", &f);
   }
 }
 

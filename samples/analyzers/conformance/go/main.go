@@ -4,7 +4,8 @@
 // languages: their libraries are right if they print the same.
 //
 // Its rule finds every row of its input: the subject is the row's text s, the
-// params are its other fields, zero where one is absent.
+// params are its other fields, zero where one is absent. Of each row it tells
+// the field i as a fact.
 package main
 
 import (
@@ -30,7 +31,7 @@ type row struct {
 
 func analyzer() sdk.Analyzer {
 	rows := sdk.Table[row]("rows", "nodes/*/conformance.ndjson")
-	return sdk.Analyzer{Name: "conformance", Version: "1.0.0", Doc: "Repeats what it reads.", Rules: []sdk.Rule{{
+	return sdk.Analyzer{Name: "conformance", Version: "1.0.0", Doc: "Repeats what it reads.", Scope: sdk.ScopeNode, Facts: []sdk.FactDecl{{Fact: "conformance/row"}}, Rules: []sdk.Rule{{
 		ID: "conformance/echo", Severity: sdk.Info, Layer: sdk.LayerNode,
 		Text: map[string]sdk.Text{
 			"en": {Title: "A row", Message: "i {i}, f {f}, b {b}, a {a}, n {n}", Remediation: []string{"Nothing: it is a row."}, Doc: "Finds every row."},
@@ -52,6 +53,7 @@ func analyzer() sdk.Analyzer {
 					Params:   map[string]any{"i": r.I, "f": r.F, "b": r.B, "a": r.O.A, "n": strings.Join(n, ",")},
 					Evidence: []sdk.Evidence{sdk.At(at)},
 				})
+				out.Tell("conformance/row", map[string]any{"i": r.I}, sdk.At(at))
 			}
 			return nil
 		},

@@ -26,6 +26,7 @@ fn echo(run: &mut Run) -> Result<(), Error> {
             evidence: vec![at(r.int("_at"))],
             ..Finding::default()
         });
+        run.tell("conformance/row", &[("i", r.int("i").into())], &[at(r.int("_at"))])?;
     }
     Ok(())
 }

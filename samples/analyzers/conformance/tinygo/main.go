@@ -39,6 +39,9 @@ func echo(run *casefile.Run) error {
 			},
 			Evidence: []casefile.Evidence{casefile.At(r.Int("_at"))},
 		})
+		if err := run.Tell("conformance/row", []casefile.Param{{Key: "i", Value: casefile.Int(r.Int("i"))}}, casefile.At(r.Int("_at"))); err != nil {
+			return err
+		}
 	}
 	return rows.Err()
 }
