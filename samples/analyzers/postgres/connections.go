@@ -30,9 +30,9 @@ const nearly = 90 // percent of the connections
 
 func exhausted(in *sdk.Input, w *wires, g group, p sdk.Row[Pod]) (sdk.Finding, bool) {
 	refused := linesOf(in, p.V, "refused")
-	served := w.served(p.V)
+	served := w.clientsOf(g, p.V)
 	most := g.connections()
-	near := len(served)*100 >= most*nearly
+	near := len(served) > 0 && len(served)*100 >= most*nearly
 	if len(refused) == 0 && !near {
 		return sdk.Finding{}, false
 	}
@@ -53,7 +53,7 @@ func exhausted(in *sdk.Input, w *wires, g group, p sdk.Row[Pod]) (sdk.Finding, b
 	case len(refused) == 0:
 		f.Variant, f.Severity = "near", sdk.Medium
 	case !near && w.known[p.V.Metadata.UID]:
-		f.Variant = "over" // there is room again
+		f.Variant, f.Severity = "over", sdk.Medium // there is room again
 	}
 	return f, true
 }
@@ -69,10 +69,16 @@ func idlePileUp() sdk.Rule {
 			w := wiresOf(in)
 			for _, g := range groups(in) {
 				for _, p := range g.pods {
-					for _, c := range clients(w.served(p.V)) {
-						if len(c.idle) >= idleFew && len(c.idle)*100 >= g.connections()*idleShare {
-							out.Find(idleFinding(w, g, p, c))
+					served := w.clientsOf(g, p.V)
+					for _, c := range clients(served) {
+						if len(c.idle) < idleFew || len(c.idle)*100 < g.connections()*idleShare {
+							continue
 						}
+						f := idleFinding(w, g, p, c)
+						if len(served)*2 < g.connections() {
+							f.Severity = sdk.Low // it is in nobody's way yet
+						}
+						out.Find(f)
 					}
 				}
 			}

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/casefile-io/casefile/sdk"
+import (
+	"time"
+
+	"github.com/casefile-io/casefile/sdk"
+)
 
 // linesOf are the lines of a pod's log in which the group has something, in
 // order of time; the lines of its last run come first.
@@ -22,6 +26,14 @@ func linesOf(in *sdk.Input, p Pod, group string) []sdk.Row[sdk.LogLine] {
 		}
 	}
 	return list
+}
+
+// after says whether a is later than b. Either may lack, or have a node's own
+// zone: what cannot be compared counts as later.
+func after(a, b string) bool {
+	x, err := time.Parse(time.RFC3339, a)
+	y, err2 := time.Parse(time.RFC3339, b)
+	return err != nil || err2 != nil || x.After(y)
 }
 
 // span is the time of the first and of the last line.

@@ -47,8 +47,10 @@ func mountsInput() sdk.RowSource[Mount] {
 }
 
 // logInput has the lines that tell something, of containers named postgres.
+// The level before the words keeps out statements that quote them; the
+// operator sets lc_messages to C.
 func logInput() sdk.RowSource[sdk.LogLine] {
-	return sdk.Logs("log", "*/*/postgres", `(?P<refused>sorry, too many clients already|remaining connection slots are reserved)`+
-		`|(?P<stream>could not receive data from WAL stream|could not connect to the primary server)`+
-		`|(?P<archive>archive command (failed with exit code|was terminated by signal) (?P<code>\d+))`)
+	return sdk.Logs("log", "*/*/postgres", `FATAL: +(?P<refused>sorry, too many clients already|remaining connection slots are reserved)`+
+		`|FATAL: .*(?P<stream>could not receive data from WAL stream|could not connect to the primary server)`+
+		`|(LOG|FATAL): +(?P<archive>archive command (failed with exit code|was terminated by signal) (?P<code>\d+))`)
 }

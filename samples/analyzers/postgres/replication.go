@@ -50,6 +50,9 @@ func cutOff(in *sdk.Input, w *wires, g group, primary, p sdk.Row[Pod]) (sdk.Find
 	case known && trying && !open:
 		f.Variant = "blocked"
 	case known && !open:
+		if said.Streaming && len(lines) == 0 { // it may be about to connect again
+			f.Confidence = "medium"
+		}
 	case known && open && told && !said.Streaming:
 		f.Variant, f.Confidence = "stalled", "medium"
 	case !known && told && !said.Streaming:

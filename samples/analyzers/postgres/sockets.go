@@ -69,6 +69,15 @@ func (w *wires) served(p Pod) []sdk.Row[Socket] {
 	return slices.DeleteFunc(slices.Clone(w.of[p.Metadata.UID]), func(s sdk.Row[Socket]) bool { return s.V.Sport != port || s.V.State != "ESTAB" })
 }
 
+// clientsOf are those of them that take one of max_connections: the WAL senders
+// of the cluster's own replicas have slots of their own.
+func (w *wires) clientsOf(g group, p Pod) []sdk.Row[Socket] {
+	return slices.DeleteFunc(w.served(p), func(s sdk.Row[Socket]) bool {
+		from, ok := w.pods[s.V.Dst]
+		return ok && from.V.Metadata.UID != p.Metadata.UID && from.V.Metadata.Labels[clusterLabel] == g.V.Metadata.Name && from.V.Metadata.Namespace == g.V.Metadata.Namespace
+	})
+}
+
 // asks are the sockets from a pod to the port of PostgreSQL elsewhere, in
 // whatever state: to the primary, or to the Service before it.
 func (w *wires) asks(p Pod) []sdk.Row[Socket] {

@@ -23,6 +23,10 @@ func archiveFailing() sdk.Rule {
 	}
 }
 
+// archiveTries is how often PostgreSQL tries at once. What it got over before
+// that is not told.
+const archiveTries = 3
+
 // unarchived holds what the operator says against the log: what failed before
 // the last success is over.
 func unarchived(in *sdk.Input, g group) (sdk.Finding, bool) {
@@ -30,13 +34,13 @@ func unarchived(in *sdk.Input, g group) (sdk.Finding, bool) {
 	var lines []sdk.Row[sdk.LogLine]
 	for _, p := range g.pods {
 		for _, l := range linesOf(in, p.V, "archive") {
-			if l.V.Time == "" || l.V.Time > a.LastSuccess { // both in UTC
+			if after(l.V.Time, a.LastSuccess) {
 				lines = append(lines, l)
 			}
 		}
 	}
 	f := sdk.Finding{Subject: g.subject(), Owner: g.owner(), Params: g.params(), Evidence: append(ends(lines), sdk.At(g.At))}
-	failing := len(lines) > 0
+	failing := len(lines) >= archiveTries
 	for _, c := range g.V.Status.Conditions {
 		if c.Type == "Archiving" && c.Status == "False" {
 			failing = true
@@ -57,9 +61,11 @@ func unarchived(in *sdk.Input, g group) (sdk.Finding, bool) {
 	if a.LastSuccess != "" {
 		f.Params["success"] = a.LastSuccess
 	}
-	if len(lines) > 0 {
-		f.Params["code"] = lines[len(lines)-1].V.Groups["code"]
+	if len(lines) == 0 {
+		f.Variant = "said"
+		return f, true
 	}
+	f.Params["code"] = lines[len(lines)-1].V.Groups["code"]
 	return f, true
 }
 

@@ -14,9 +14,15 @@ func archiveText() map[string]sdk.Text {
 				"Never delete files in pg_wal to make room: make the archive work, or grow the volume",
 			},
 			References: []string{"https://www.postgresql.org/docs/current/continuous-archiving.html"},
+			Variants: map[string]sdk.Text{
+				"said": {
+					Title:   "The operator says that WAL does not get into the archive",
+					Message: "The operator says that archiving of cluster {namespace}/{cluster} fails: {pending} files wait, the last success was {success}. The log that was collected does not tell of it.",
+				},
+			},
 			Doc: `Symptom: the disk of the primary fills slowly; backups are old; a point-in-time recovery ends days ago.
 
-How it is checked: lines "archive command failed" that are younger than the last success in the cluster's status, and its condition Archiving.
+How it is checked: three lines "archive command failed" that are younger than the last success in the cluster's status, or its condition Archiving.
 
 Folklore: PostgreSQL tries again for ever and stays up meanwhile, so that nobody notices before the disk is full.`,
 		},
@@ -30,9 +36,15 @@ Folklore: PostgreSQL tries again for ever and stays up meanwhile, so that nobody
 				"切勿为腾空间而删除 pg_wal 中的文件：应修复归档，或扩大卷",
 			},
 			References: []string{"https://www.postgresql.org/docs/current/continuous-archiving.html"},
+			Variants: map[string]sdk.Text{
+				"said": {
+					Title:   "operator 报告 WAL 没有进入归档",
+					Message: "operator 报告集群 {namespace}/{cluster} 归档失败：{pending} 个文件在等待，上次成功为 {success}。已采集的日志中没有相关记录。",
+				},
+			},
 			Doc: `症状：主库磁盘慢慢写满；备份陈旧；时间点恢复止于数天之前。
 
-检查方法：比集群状态中上次成功更晚的 "archive command failed" 日志，以及 Archiving 状况。
+检查方法：三行比集群状态中上次成功更晚的 "archive command failed" 日志，或 Archiving 状况。
 
 常见误区：PostgreSQL 会无休止地重试并照常运行，因此在磁盘写满之前没有人注意到。`,
 		},

@@ -15,7 +15,7 @@ import (
 // vendorObjects are a cluster of the PostgreSQL operator, without operator and
 // without PostgreSQL: its pods run fake-postgres. The second instance follows
 // the first, the third asks where nobody listens; a client holds more
-// connections than there are.
+// connections than the ten that there are beside that of the replica.
 const vendorObjects = `
 apiVersion: v1
 kind: Service
@@ -62,7 +62,7 @@ func testVendor(t *testing.T, k *kit) {
 	k.kubectl(t, "wait", "--for=condition=Established", "crd/clusters.postgres.example.com", "--timeout=15s")
 	member := "postgres.example.com/cluster: main"
 	k.apply(t, vendorObjects+
-		vendorPod("main-1", "cf-n1", member+", role: primary", `args: [fake-postgres, ":5432", "10"]`)+
+		vendorPod("main-1", "cf-n1", member+", role: primary", `args: [fake-postgres, ":5432", "11"]`)+
 		vendorPod("main-2", "cf-n2", member, `args: [fake-postgres, ":5432", "10", "main-rw.cf-pg:5432"]`)+
 		vendorPod("main-3", "cf-n3", member, `args: [fake-postgres, ":5432", "10", "main-rw.cf-pg:5433"]`))
 	k.kubectl(t, "-n", "cf-pg", "wait", "--for=condition=Ready", "pods", "--all", "--timeout=30s")
