@@ -22,7 +22,6 @@ const (
 
 	optIfName       = 2
 	optIfTsresol    = 9
-	optIfFilter     = 11
 	optIfTsoffset   = 14
 	optPacketFlags  = 2
 	optStatsStart   = 2
@@ -54,8 +53,6 @@ type packet struct {
 type device struct {
 	name   string
 	link   uint16
-	snap   int
-	filter bool
 	scale  timescale
 	place  *place
 	others map[int]*place // of SLL2, by their number
@@ -103,7 +100,6 @@ type reader struct {
 	little  bool // order is little endian: the way of nearly every file
 	devices []*device
 	number  int
-	pcap    bool
 
 	drops    uint64 // told by statistics
 	start    int64  // of the capture, as statistics say; 0 when they do not
@@ -147,8 +143,8 @@ func (r *reader) records(order binary.ByteOrder, nanos bool, fn func(*packet) er
 	if nanos {
 		unit = 1
 	}
-	d := &device{link: uint16(order.Uint32(head[20:])), snap: int(order.Uint32(head[16:]))}
-	r.devices, r.pcap, r.order = []*device{d}, true, order
+	d := &device{link: uint16(order.Uint32(head[20:]))}
+	r.devices, r.order = []*device{d}, order
 	_, _ = r.in.Discard(pcapHeader)
 	p := packet{iface: d}
 	for {
@@ -331,7 +327,7 @@ func (r *reader) device(b []byte) error {
 	if len(b) < 8 || len(r.devices) == maxInterfaces {
 		return fmt.Errorf("%w: interface %d", ErrFormat, len(r.devices))
 	}
-	d := &device{link: r.order.Uint16(b), snap: int(r.u32(b[4:])), scale: timescale{mul: 1000, div: 1}}
+	d := &device{link: r.order.Uint16(b), scale: timescale{mul: 1000, div: 1}}
 	good := true
 	r.options(b[8:], func(code uint16, v []byte) {
 		switch {
@@ -343,8 +339,6 @@ func (r *reader) device(b []byte) error {
 			d.scale.offset = offset
 		case code == optIfTsoffset && len(v) == 8:
 			d.scale.offset = int64(r.order.Uint64(v))
-		case code == optIfFilter:
-			d.filter = true
 		}
 	})
 	if !good {

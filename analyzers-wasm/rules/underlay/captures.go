@@ -86,7 +86,7 @@ func capturesOf(in *sdk.Input) *captures {
 		for f := range flowsInput().Rows(in) { // those of a file stand together
 			if r.path != f.Path {
 				c.end(r)
-				r = &reading{capture{source: source{f.Path, kernel.Space{Node: f.Node, Inode: f.Netns}}, name: f.Capture}, map[direction][]*sent{}}
+				r = &reading{capture{source: source{f.Path, kernel.Space{Node: f.Node, Inode: f.Netns}}, name: f.Capture}, map[direction]*sent{}}
 			}
 			a, b := endpoint(&f.A), endpoint(&f.B)
 			r.take(&f, direction{a, b}, "a", &f.A)
@@ -112,11 +112,11 @@ func endpoint(e *abi.End) string {
 	return ip + ":" + strconv.Itoa(e.Port)
 }
 
-// reading is a file while its rows come. A connection has a row for each
-// device that saw it: the row that saw most counts.
+// reading is a file while its rows come, in the order in which they begin. A
+// connection has a row for each device that saw it: the one that saw most counts.
 type reading struct {
 	capture
-	sent map[direction][]*sent
+	sent map[direction]*sent // the newest of its ports
 }
 
 func (r *reading) take(f *sdk.Flow, d direction, whose string, e *abi.End) {
@@ -129,16 +129,23 @@ func (r *reading) take(f *sdk.Flow, d direction, whose string, e *abi.End) {
 			s.icmp = &f.ICMP[i]
 		}
 	}
-	for _, o := range r.sent[d] {
-		if s.first > o.last || s.last < o.first {
-			continue // an earlier or later connection of the same ports
-		}
-		if s.first, s.last = min(s.first, o.first), max(s.last, o.last); s.segments > o.segments {
-			*o = *s
-		}
-		return
+	if o := r.sent[d]; o == nil {
+		r.sent[d] = s
+	} else if s.first > o.last || s.last < o.first {
+		r.add(o) // an earlier connection of the same ports
+		r.sent[d] = s
+	} else if s.first, s.last = min(s.first, o.first), max(s.last, o.last); s.segments > o.segments {
+		*o = *s
+	} else {
+		o.first, o.last = s.first, s.last
 	}
-	r.sent[d] = append(r.sent[d], s)
+}
+
+func (r *reading) add(s *sent) {
+	r.segments, r.again, r.syn = r.segments+s.segments, r.again+s.again, r.syn+min(s.syn, s.again)
+	if s.again > 0 {
+		r.worst = append(r.worst, s)
+	}
 }
 
 // end sums a file up.
@@ -146,13 +153,8 @@ func (c *captures) end(r *reading) {
 	if r.path == "" {
 		return
 	}
-	for _, list := range r.sent {
-		for _, s := range list {
-			r.segments, r.again, r.syn = r.segments+s.segments, r.again+s.again, r.syn+min(s.syn, s.again)
-			if s.again > 0 {
-				r.worst = append(r.worst, s)
-			}
-		}
+	for _, s := range r.sent {
+		r.add(s)
 	}
 	slices.SortFunc(r.worst, func(a, b *sent) int {
 		return cmp.Or(cmp.Compare(b.again, a.again), slices.Compare(a.packets, b.packets))
