@@ -24,12 +24,12 @@ type forPlan struct {
 	For  []forModule    `json:"for,omitempty"`
 	Only collector.Only `json:"only,omitempty"` // all that the modules read; completeness is judged by it
 
-	seek      collector.Only     // of Only, what this run goes for
-	lacks     []collector.Result // what it cannot have
-	resources []string           // of seek, as cluster.ResourceDir names them
-	asks      map[string]string  // who asks for a resource
-	nodes     bool               // whether something of nodes is needed
-	samples   int                // how many readings of the kernel
+	seek      collector.Only      // of Only, what this run goes for
+	lacks     []collector.Result  // what it cannot have
+	resources []string            // of seek, as cluster.ResourceDir names them
+	asks      map[string][]string // who asks for a resource
+	nodes     bool                // whether something of nodes is needed
+	samples   int                 // how many readings of the kernel
 }
 
 // forModule is a module that a bundle was collected for.
@@ -106,7 +106,7 @@ func describeFor(c *cli.Context) ([]declared, error) {
 
 // planFor turns what the modules declare into what is to be collected.
 func planFor(modules []declared, w ways) (forPlan, error) {
-	p := forPlan{Only: collector.Only{cluster.VersionPath, nodeJSON, "collection/plan.json"}, samples: 1, asks: map[string]string{}}
+	p := forPlan{Only: collector.Only{cluster.VersionPath, nodeJSON, "collection/plan.json"}, samples: 1, asks: map[string][]string{}}
 	for _, m := range modules {
 		p.For = append(p.For, m.forModule)
 		for _, in := range m.says.Inputs {
@@ -129,9 +129,11 @@ func planFor(modules []declared, w ways) (forPlan, error) {
 }
 
 func (p *forPlan) resource(dir string, m declared) {
-	if p.asks[dir] == "" {
+	if len(p.asks[dir]) == 0 {
 		p.resources = append(p.resources, dir)
-		p.asks[dir] = m.String()
+	}
+	if !slices.Contains(p.asks[dir], m.String()) {
+		p.asks[dir] = append(p.asks[dir], m.String())
 	}
 }
 
@@ -274,7 +276,9 @@ func (p *forPlan) unserved(ctx context.Context, k *cluster.Cluster) error {
 	}
 	missing, err := k.Unserved(ctx, p.resources)
 	for _, dir := range missing {
-		p.lack(p.asks[dir], "cluster/resources/"+dir, "the API server does not serve "+strings.TrimPrefix(dir, "core/")+": is its custom resource definition installed?")
+		for _, who := range p.asks[dir] {
+			p.lack(who, "cluster/resources/"+dir, "the API server does not serve "+strings.TrimPrefix(dir, "core/")+": is its custom resource definition installed?")
+		}
 	}
 	return err
 }

@@ -43,6 +43,7 @@ func build(t *testing.T) string {
 //	flip FILE OFFSET       flip one bit; a negative offset counts from the end
 //	cut FILE BYTES         take bytes off the end
 //	registry [USER:PASS]   start an OCI registry, its address in $REGISTRY
+//	apiserver              serve the demo's cluster at $APISERVER
 //	pack CASE.txtar FILE   make an unsigned bundle of a case of an analyzer
 func TestScripts(t *testing.T) {
 	bin := build(t)
@@ -72,7 +73,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut, "tsa": runTSA, "post": post, "registry": startRegistry, "pack": pack},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"casefile": runCasefile, "flip": flip, "cut": cut, "tsa": runTSA, "post": post, "registry": startRegistry, "apiserver": startAPIServer, "pack": pack},
 	})
 }
 
