@@ -68,8 +68,9 @@ type Meta struct {
 type Pod struct {
 	Metadata Meta `json:"metadata"`
 	Spec     struct {
-		NodeName string `json:"nodeName"`
-		Volumes  []struct {
+		NodeName    string `json:"nodeName"`
+		HostNetwork bool   `json:"hostNetwork"`
+		Volumes     []struct {
 			Name  string `json:"name"`
 			Claim struct {
 				Name string `json:"claimName"`

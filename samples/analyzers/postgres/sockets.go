@@ -54,10 +54,11 @@ func wiresOf(in *sdk.Input) *wires {
 			}
 		}
 		for _, p := range podsInput().All(in) {
+			if p.V.Status.Phase != "Running" || p.V.Spec.HostNetwork { // a node's address is that of many, and of who comes through NAT
+				continue
+			}
 			for _, ip := range p.V.Status.PodIPs {
-				if p.V.Status.Phase == "Running" {
-					w.pods[ip.IP] = p
-				}
+				w.pods[ip.IP] = p
 			}
 		}
 		return w
