@@ -93,6 +93,9 @@ func TestBroken(t *testing.T) {
 	if r := check(t, build(t, "./testdata/bad", "node"))["A1"]; r.Status != Failed || !strings.Contains(r.Detail, "bundle 1, node n1: failed: exit code 3") {
 		t.Errorf("A1 of scope node: %+v", r)
 	}
+	if r := check(t, build(t, "./testdata/bad", "tags"))["R4"]; r.Status != Failed || !strings.Contains(r.Detail, "exit code 4") {
+		t.Errorf("R4: %+v", r)
+	}
 	for wasm, id := range map[string]string{
 		"hello":                   "M1",
 		"\x00asm\x0d\x00\x01\x00": "M1",

@@ -6,9 +6,19 @@ import (
 	"encoding/json"
 )
 
+const magic = "CFROWS1\n"
+
+// Tags of values.
 const (
-	magic     = "CFROWS1\n"
-	tagObject = 7
+	tagNull = iota
+	tagFalse
+	tagTrue
+	tagInt
+	tagFloat
+	tagText
+	tagJSON
+	tagObject
+	tagArray
 )
 
 // cutSchema splits a file of rows into its schema and its rows.
@@ -61,7 +71,7 @@ func rowsWithKey(file []byte) []byte {
 		bits[old/8] |= 1 << (old % 8)
 		changed := append([]byte{tagObject}, bits...)
 		changed = append(changed, row[1+(old+7)/8:]...)
-		changed = appendSized(append(changed, 6), []byte(`{"a":["x",1.5,null]}`))
+		changed = appendSized(append(changed, tagJSON), []byte(`{"a":["x",1.5,null]}`))
 		out = appendSized(out, changed)
 	}
 	return out

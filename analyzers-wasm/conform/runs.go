@@ -114,6 +114,9 @@ func (k *kit) bundles() {
 		{"R9", Must, "either form of the rows of an input gives the same", func(name string, files map[string][]byte, out []byte) string {
 			return k.same(name+" without the .rows that have an .ndjson", oneForm(files), out)
 		}},
+		{"R4", Must, "it takes JSON in place of any value of a row in binary form", func(name string, files map[string][]byte, out []byte) string {
+			return k.same(name+" with JSON in its .rows", jsonInRows(files), out)
+		}},
 		{"A7", Should, "it finishes, within its fuel and memory, over many times the rows", func(name string, files map[string][]byte, _ []byte) string {
 			_, failure := k.analyze(name+", many times over", manyTimes(files))
 			return failure

@@ -27,6 +27,11 @@ func main() {
 		if strings.Contains(string(text), `"_node":"n1"`) {
 			os.Exit(3)
 		}
+	case "tags": // wants the number of a row to be a number
+		text, _ := os.ReadFile("/in/rows.rows")
+		if strings.Contains(string(text), "\x06\x011") {
+			os.Exit(4)
+		}
 	case "strict":
 		text, _ := os.ReadFile("/in/rows.ndjson")
 		for line := range strings.Lines(string(text)) {
