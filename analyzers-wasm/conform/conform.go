@@ -51,6 +51,7 @@ type Options struct {
 // Check tries the module. It returns results in a fixed order; those behind a
 // failure that leaves nothing to try are skipped.
 func Check(ctx context.Context, wasm []byte, o Options) []Result {
+	o.Host.CaptureTime = captureTime()
 	p := host.NewProbe(ctx, host.Module{Name: "module", Wasm: wasm}, o.Host)
 	defer p.Close()
 	k := &kit{ctx: ctx, o: o, probe: p}

@@ -12,12 +12,16 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/casefile-io/casefile/analyzers-wasm/input"
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 const config = `{"abi":1,"captureTime":"2026-01-01T00:00:00Z"}` + "\n"
+
+// captureTime is that of config.
+func captureTime() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // bare lays out the declared inputs without a row.
 func (k *kit) bare(index string) map[string][]byte {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 var fault string // set by the linker
@@ -33,6 +34,9 @@ func main() {
 			os.Exit(4)
 		}
 	case "strict":
+		if time.Now().Year() != 2026 { // not what config.json says
+			os.Exit(5)
+		}
 		text, _ := os.ReadFile("/in/rows.ndjson")
 		for line := range strings.Lines(string(text)) {
 			var row struct {
