@@ -7,7 +7,7 @@ func retransmissionsEN() sdk.Text {
 		Title:   "TCP segments are sent again",
 		Message: "{where} sent {again} of {sent} TCP segments again within {seconds} s ({percent} %; {syn} of them SYN): packets, or their acknowledgements, are lost on the way.",
 		Remediation: []string{
-			"Find where they are lost: capture both ends at once (casefile collect --capture pod/NS/A --capture pod/NS/B); what left one end and never reached the other was lost between them",
+			"Find where they are lost: capture both ends at once (casefile collect --capture pod/NS/A --capture pod/NS/B); this finding then names the two places between which they vanish",
 			"On node {node} look at drops of devices and queues: ip -s link; tc -s qdisc; nstat -az | grep -i drop; and at rules that drop: nft list ruleset; iptables-save -c",
 			"SYNs sent again: nobody answers at that address: a policy or security group that drops, a full accept queue, a missing route back",
 			"Only large segments sent again: the MTU of the path, see underlay/mtu-mismatch",
@@ -56,7 +56,7 @@ func retransmissionsZH() sdk.Text {
 		Title:   "TCP 报文段重传",
 		Message: "{where} 在 {seconds} 秒内发送的 {sent} 个 TCP 报文段中有 {again} 个是重传（{percent}%，其中 SYN {syn} 个）：数据包或其确认在途中丢失。",
 		Remediation: []string{
-			"确定在哪里丢失：同时抓取两端（casefile collect --capture pod/NS/A --capture pod/NS/B），一端发出而另一端未收到的，就丢在两者之间",
+			"确定在哪里丢失：同时抓取两端（casefile collect --capture pod/NS/A --capture pod/NS/B），结论就会指出数据包在哪两处之间消失",
 			"在节点 {node} 上查看设备与队列的丢包：ip -s link；tc -s qdisc；nstat -az | grep -i drop；以及会丢包的规则：nft list ruleset；iptables-save -c",
 			"重传的是 SYN：对端无人应答，可能是策略或安全组丢弃、接受队列已满、缺少回程路由",
 			"只有大的报文段被重传：路径 MTU 问题，参见 underlay/mtu-mismatch",
