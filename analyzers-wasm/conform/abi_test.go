@@ -31,6 +31,7 @@ func hostTests() map[string]string {
 		"A8":  "analyzers-wasm/host TestHostile",
 		"A10": "analyzers-wasm/host TestGuest",
 		"D12": "analyzers-wasm/host TestHostile",
+		"D13": "analyzers-wasm/host TestDuplicates",
 		"F1":  "analyzers-wasm/host TestVectorsFuel",
 		"S1":  "cmd/casefile TestScripts",
 		"S2":  "cmd/casefile TestScripts",
