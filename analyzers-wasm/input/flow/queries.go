@@ -83,7 +83,9 @@ func (t *tracker) dnsSegment(f *flow, from uint8, h *headers, p *packet) {
 		}
 		used += n
 	}
-	s.take(used, &t.buffers)
+	if used > 0 {
+		s.take(used, &t.buffers)
+	}
 }
 
 // message takes the query or answer that was parsed last.
