@@ -2,15 +2,10 @@ package input
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
-	"testing/fstest"
-
-	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // FuzzFields: a path that is taken can be used for projecting.
@@ -120,68 +115,4 @@ func FuzzKernel(f *testing.F) {
 			}
 		}
 	})
-}
-
-// podLines are like what an API server lists: much of it nobody asks for.
-func podLines(n int) []byte {
-	var b bytes.Buffer
-	for i := range n {
-		fmt.Fprintf(&b, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-%d","namespace":"app-%d","uid":"0f8a-%d","labels":{"app.kubernetes.io/name":"web","pod-template-hash":"abc"},"annotations":{"note":%q}},`, i, i%50, i, strings.Repeat("some text ", 40))
-		fmt.Fprintf(&b, `"spec":{"nodeName":"n%d","containers":[{"name":"c","image":"registry/web:1","env":[%s{"name":"LAST","value":"x"}],"resources":{"limits":{"cpu":"1","memory":"1Gi"}}}]},`, i%100, strings.Repeat(`{"name":"A_VARIABLE","value":"and its value, of some length"},`, 60))
-		fmt.Fprintf(&b, `"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[%s{"type":"Ready","status":"True"}],"containerStatuses":[{"name":"c","restartCount":%d,"ready":true,"lastState":{"terminated":{"reason":"OOMKilled","exitCode":137}}}]}}`+"\n",
-			strings.Repeat(`{"type":"Initialized","status":"True","lastTransitionTime":"2026-01-02T03:04:05Z"},`, 4), i%9)
-	}
-	return b.Bytes()
-}
-
-var podFields = []string{"metadata.{namespace,name}", "spec.nodeName", "status.phase", "status.containerStatuses[].{name,restartCount,lastState.terminated.{reason,exitCode}}"}
-
-func BenchmarkProject(b *testing.B) {
-	text := podLines(4000)
-	bundle := fstest.MapFS{"cluster/resources/core/v1/pods/a.ndjson": {Data: text}}
-	for _, modules := range []int{1, 4} {
-		b.Run(fmt.Sprintf("modules=%d", modules), func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			for b.Loop() {
-				var reqs []Request
-				for range modules {
-					reqs = append(reqs, Request{Inputs: []abi.Input{{Name: "pods", Resource: "v1/pods", Fields: podFields}}, Spool: &memSpool{}})
-				}
-				if ps, err := Project(context.Background(), bundle, reqs, Limits{}); err != nil || ps[0].Index()["pods"].Rows != 4000 {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkDecode is the peer: encoding/json into a struct of the same fields.
-func BenchmarkDecode(b *testing.B) {
-	text := podLines(4000)
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		dec := json.NewDecoder(bytes.NewReader(text))
-		for dec.More() {
-			var pod struct {
-				Metadata struct{ Namespace, Name string }
-				Spec     struct{ NodeName string }
-				Status   struct {
-					Phase             string
-					ContainerStatuses []struct {
-						Name         string
-						RestartCount int
-						LastState    struct {
-							Terminated struct {
-								Reason   string
-								ExitCode int
-							}
-						}
-					}
-				}
-			}
-			if err := dec.Decode(&pod); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
 }
