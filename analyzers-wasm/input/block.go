@@ -2,6 +2,7 @@ package input
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -53,6 +54,8 @@ type block struct {
 	vals   []value // of all rows
 	takes  []take  // of each input of the group
 	flaws  flaws
+	ahead  bool          // it is scanned before its file's turn: what is held is dear
+	wait   bool          // the next line has too many parts for that
 	ready  chan struct{} // closed once it was scanned
 }
 
@@ -96,7 +99,7 @@ type take struct {
 const (
 	blockRows   = 256
 	blockBytes  = 256 << 10
-	blockValues = 200_000
+	blockValues = 100_000
 )
 
 func newBlock(g *group) *block { return &block{g: g, takes: make([]take, len(g.outs))} }
@@ -113,7 +116,7 @@ func (g *group) block(path string, o origin) *block {
 
 // reset makes the block empty, for what comes from a path.
 func (b *block) reset(path string, o origin) {
-	b.path, b.origin, b.next = path, o, 0
+	b.path, b.origin, b.next, b.ahead = path, o, 0, false
 	b.clear()
 	b.lines = b.lines[:0]
 	for i := range b.takes {
@@ -126,7 +129,7 @@ func (b *block) reset(path string, o origin) {
 
 // clear lets the rows go.
 func (b *block) clear() {
-	b.text, b.rows, b.vals, b.flaws = b.text[:0], b.rows[:0], b.vals[:0], flaws{}
+	b.text, b.rows, b.vals, b.flaws, b.wait = b.text[:0], b.rows[:0], b.vals[:0], flaws{}, false
 	for i := range b.takes {
 		b.takes[i] = take{none: b.takes[i].none, skip: b.takes[i].skip[:0]}
 	}
@@ -152,8 +155,14 @@ func (b *block) add(text []byte, at spot) bool {
 
 func (b *block) scan(text []byte, r blockRow) bool {
 	d := document{vals: b.vals}
+	if b.ahead {
+		d.most = blockValues
+	}
 	err := d.parse(text, b.g.shape)
 	b.vals = d.vals
+	if b.wait = b.ahead && errors.Is(err, errParts); b.wait {
+		return false
+	}
 	if err != nil {
 		b.flaws.damaged(r.spot.line, err)
 		return false

@@ -124,7 +124,7 @@ func Project(ctx context.Context, bundle fs.FS, reqs []Request, lim Limits) ([]*
 	if err != nil {
 		return nil, err
 	}
-	run := &run{ctx: ctx, fsys: bundle, lim: lim, files: files, results: readResults(bundle, lim)}
+	run := &run{ctx: ctx, fsys: bundle, lim: lim, files: files, results: readResults(bundle)}
 	projections := make([]*Projection, len(reqs))
 	for i, r := range reqs {
 		projections[i] = newProjection(r, lim)

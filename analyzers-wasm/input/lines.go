@@ -111,14 +111,13 @@ func (r *run) readWhole(p *pipeline, s *source) error {
 
 // scanLines scans lines of a table until there is enough for once.
 func (r *run) scanLines(b *block) {
-	for b.next < len(b.lines) && len(b.vals) < blockValues {
+	for b.next < len(b.lines) && len(b.vals) < blockValues && !b.wait {
 		start, end := b.next, len(b.lines)
 		if i := bytes.IndexByte(b.lines[start:], '\n'); i >= 0 {
 			end = start + i
 		}
-		b.next = end + 1
 		at := spot{line: b.nr}
-		b.nr++
+		next := end + 1
 		for end > start && (b.lines[end-1] == '\r' || b.lines[end-1] == '\n') {
 			end--
 		}
@@ -128,6 +127,10 @@ func (r *run) scanLines(b *block) {
 			b.flaws.damaged(at.line, fmt.Errorf("has more than %d bytes", r.lim.Line))
 		default:
 			b.scan(line, blockRow{start: start, end: end, line: true, spot: at})
+		}
+		if !b.wait {
+			b.next = next
+			b.nr++
 		}
 	}
 	b.sift()

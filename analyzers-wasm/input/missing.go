@@ -15,6 +15,7 @@ import (
 // Bounds of collection/results.ndjson as it is read here.
 const (
 	maxResults    = 1_000_000
+	maxResultText = 64 << 20
 	maxResultLine = 1 << 20
 	maxPlan       = 1 << 20
 )
@@ -39,14 +40,15 @@ type results struct {
 // because collect --for left it out or could not have it.
 const forSource = "for/"
 
-func readResults(fsys fs.FS, lim Limits) results {
+func readResults(fsys fs.FS) results {
 	f, err := fsys.Open(resultsPath)
 	if err != nil {
 		return results{err: errors.New("the bundle does not say what was collected")}
 	}
 	defer f.Close()
 	rs := readOnly(fsys)
-	sc := bufio.NewScanner(io.LimitReader(f, lim.InputBytes))
+	text := &io.LimitedReader{R: f, N: maxResultText + 1}
+	sc := bufio.NewScanner(text)
 	sc.Buffer(make([]byte, 64<<10), maxResultLine)
 	for n := 1; sc.Scan(); n++ {
 		if len(sc.Bytes()) == 0 {
@@ -69,6 +71,9 @@ func readResults(fsys fs.FS, lim Limits) results {
 	}
 	if err := sc.Err(); err != nil {
 		rs.err = err
+	}
+	if text.N == 0 {
+		rs.err = fmt.Errorf("more than %d bytes", maxResultText)
 	}
 	return rs
 }

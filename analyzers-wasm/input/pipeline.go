@@ -107,6 +107,7 @@ func (p *pipeline) take(s *source, b *block) {
 				break
 			}
 			b.clear()
+			b.ahead = false
 			s.scan(b)
 		}
 	}
@@ -157,6 +158,7 @@ func (p *pipeline) send(s *source, b *block) bool {
 		close(b.ready)
 		return !s.stop.Load()
 	}
+	b.ahead = true
 	p.slots <- struct{}{}
 	p.queued.Go(func() {
 		s.scan(b)

@@ -78,6 +78,7 @@ type document struct {
 	text []byte
 	vals []value
 	root int32
+	most int // values of the line
 }
 
 // parse scans text, which must be one JSON object, behind the values that are
@@ -85,6 +86,9 @@ type document struct {
 func (d *document) parse(text []byte, s *shape) error {
 	if len(d.vals) == 0 {
 		d.vals = append(d.vals, value{})
+	}
+	if d.most == 0 {
+		d.most = maxValues
 	}
 	d.text, d.root = text, int32(len(d.vals))
 	d.vals = append(d.vals, value{})
@@ -97,7 +101,7 @@ func (d *document) parse(text []byte, s *shape) error {
 
 func (d *document) scan(s *shape) error {
 	if !validText(d.text) {
-		return errJSON
+		return errText
 	}
 	sc := &scanner{b: d.text}
 	if sc.next() != '{' {
@@ -138,10 +142,10 @@ func (d *document) value(sc *scanner, s *shape, at int32, depth int) error {
 
 func (d *document) object(sc *scanner, s *shape, depth int) (int32, error) {
 	if depth >= maxDepth {
-		return 0, errJSON
+		return 0, errDeep
 	}
 	first := int32(len(d.vals))
-	if len(d.vals)-int(d.root)+len(s.keys) > maxValues {
+	if len(d.vals)-int(d.root)+len(s.keys) > d.most {
 		return 0, errParts
 	}
 	for range s.keys {
@@ -172,7 +176,7 @@ func (d *document) object(sc *scanner, s *shape, depth int) (int32, error) {
 
 func (d *document) array(sc *scanner, s *shape, depth int) (int32, error) {
 	if depth >= maxDepth {
-		return 0, errJSON
+		return 0, errDeep
 	}
 	sc.i++
 	if sc.take(']') {
@@ -181,7 +185,7 @@ func (d *document) array(sc *scanner, s *shape, depth int) (int32, error) {
 	var first, last int32
 	for {
 		at := int32(len(d.vals))
-		if at-d.root >= maxValues {
+		if int(at-d.root) >= d.most {
 			return 0, errParts
 		}
 		d.vals = append(d.vals, value{})

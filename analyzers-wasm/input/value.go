@@ -285,7 +285,7 @@ func eachMember(raw []byte, f func(key, value []byte)) {
 		if escaped {
 			key = unquote(key)
 		}
-		sc.space()
+		sc.next()
 		start := sc.i
 		if sc.skip(0) != nil {
 			return
