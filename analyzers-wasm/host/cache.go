@@ -170,7 +170,7 @@ func writeWhole(root *os.Root, name string, write func(io.Writer) error) error {
 // (by what it does to a module) and the system.
 func provenance(made []string) []byte {
 	h := sha256.New()
-	fmt.Fprintln(h, "casefile modules 1", runtime.GOOS, runtime.GOARCH, runtime.Version())
+	fmt.Fprintln(h, "casefile modules 2", runtime.GOOS, runtime.GOARCH, runtime.Version())
 	if b, ok := debug.ReadBuildInfo(); ok {
 		fmt.Fprintln(h, b.Main.Version, b.Main.Sum)
 		for _, d := range b.Deps {
@@ -261,7 +261,7 @@ type compiled struct {
 	Key         string `json:"key"`
 	Native      string `json:"native"` // path below scratch, the engine's own
 	NativeSize  int64  `json:"nativeSize"`
-	MeteredSize int64  `json:"meteredSize"`
+	HollowSize  int64  `json:"hollowSize"`
 	Declaration []byte `json:"declaration"` // what describe printed
 }
 
@@ -275,7 +275,7 @@ func nativePath(name string) bool {
 }
 
 func (m *compiled) check(key string) error {
-	if m.Key != key || !nativePath(m.Native) || m.NativeSize < 0 || m.MeteredSize < 0 || m.NativeSize > maxCompiled || m.MeteredSize > 2*MaxModule || len(m.Declaration) == 0 {
+	if m.Key != key || !nativePath(m.Native) || m.NativeSize < 0 || m.HollowSize < 0 || m.NativeSize > maxCompiled || m.HollowSize > 2*MaxModule || len(m.Declaration) == 0 {
 		return errForeign
 	}
 	return nil

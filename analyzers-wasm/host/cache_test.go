@@ -84,7 +84,7 @@ func TestCachePoison(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		of[min(1, bytes.Count(text, []byte("b/rule")))] = name // the metered module has its text
+		of[min(1, bytes.Count(text, []byte("b/rule")))] = name // the hollow module has its text
 	}
 	good, err := os.ReadFile(of[0])
 	if err != nil {
@@ -164,7 +164,10 @@ func TestCacheForged(t *testing.T) {
 	if !ok {
 		t.Fatal("no entry")
 	}
-	for _, damage := range []string{m.Native, meteredFile} {
+	if err := writeBelow(scratch, hollowFolder, m.Native); err != nil {
+		t.Fatal(err)
+	}
+	for _, damage := range []string{m.Native, hollowFile} {
 		name := filepath.Join(scratch, damage)
 		was, err := os.ReadFile(name)
 		if err == nil {
@@ -175,6 +178,23 @@ func TestCacheForged(t *testing.T) {
 		}
 		mustRun(t, o, clears("a"))
 	}
+	// As on another processor: the engine would make code of its own of the
+	// hollow module, which does nothing but trap.
+	other := filepath.Join(filepath.Dir(m.Native), strings.Repeat("ab", 32))
+	err = firstError(os.RemoveAll(filepath.Join(scratch, hollowFolder)), writeBelow(scratch, hollowFolder, other), c.store(key, scratch, m.Declaration))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, o, clears("a"))
+	if m, ok := c.load(key, ""); !ok || m.Native == other {
+		t.Errorf("%+v is kept", m)
+	}
+}
+
+// writeBelow makes a file of a byte, and the folders above it.
+func writeBelow(elem ...string) error {
+	name := filepath.Join(elem...)
+	return firstError(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte("x"), 0o600))
 }
 
 // TestCacheFolder: a folder that is not the user's alone is not used, and
@@ -211,22 +231,32 @@ func TestCacheScratch(t *testing.T) {
 	if err := os.WriteFile(outside, []byte("not its own"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	write := func(dir, name string) error {
-		return firstError(os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700), os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+	write := func(dir string, names ...string) error {
+		errs := []error{writeBelow(dir, hollowFolder, native)}
+		for _, name := range names {
+			errs = append(errs, writeBelow(dir, name))
+		}
+		return firstError(errs...)
 	}
 	for name, make := range map[string]func(dir string) error{
-		"nothing":      func(string) error { return nil },
+		"nothing": func(string) error { return nil },
+		"no name": func(d string) error {
+			return firstError(write(d, hollowFile, native), os.RemoveAll(filepath.Join(d, hollowFolder)))
+		},
+		"two names": func(d string) error {
+			return write(d, hollowFile, native, filepath.Join(hollowFolder, native[:len(native)-1]+"a"))
+		},
 		"no module":    func(d string) error { return write(d, native) },
-		"no code":      func(d string) error { return write(d, meteredFile) },
-		"another name": func(d string) error { return firstError(write(d, meteredFile), write(d, "wazero-v1/x")) },
+		"no code":      func(d string) error { return write(d, hollowFile) },
+		"another name": func(d string) error { return write(d, hollowFile, "wazero-v1/x") },
 		"two": func(d string) error {
-			return firstError(write(d, meteredFile), write(d, native), write(d, native[:len(native)-1]+"a"))
+			return write(d, hollowFile, native, native[:len(native)-1]+"a")
 		},
 		"a link": func(d string) error {
-			return firstError(write(d, native), os.Symlink(outside, filepath.Join(d, meteredFile)))
+			return firstError(write(d, native), os.Symlink(outside, filepath.Join(d, hollowFile)))
 		},
 		"a linked folder": func(d string) error {
-			return firstError(write(d, meteredFile), write(d+"/../real", native), os.Symlink("../real/wazero-v1.0.0-x", filepath.Join(d, "wazero-v1.0.0-x")))
+			return firstError(write(d, hollowFile), writeBelow(d+"/../real", native), os.Symlink("../real/wazero-v1.0.0-x", filepath.Join(d, "wazero-v1.0.0-x")))
 		},
 	} {
 		dir := filepath.Join(privateDir(t), "scratch")
@@ -252,8 +282,8 @@ func TestCacheEviction(t *testing.T) {
 	c.limit = 10_000
 	dir := privateDir(t)
 	native := "wazero-v1.0.0-x/" + strings.Repeat("ab", 32)
-	if err := firstError(os.Mkdir(filepath.Join(dir, "wazero-v1.0.0-x"), 0o700), os.WriteFile(filepath.Join(dir, native), make([]byte, 3000), 0o600),
-		os.WriteFile(filepath.Join(dir, meteredFile), nil, 0o600)); err != nil {
+	if err := firstError(writeBelow(dir, native), writeBelow(dir, hollowFolder, native), os.WriteFile(filepath.Join(dir, native), make([]byte, 3000), 0o600),
+		os.WriteFile(filepath.Join(dir, hollowFile), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
@@ -275,7 +305,7 @@ func TestCacheEviction(t *testing.T) {
 	if got := strings.Join(left, " "); got != "0 3 4" {
 		t.Errorf("left: %s", got)
 	}
-	if err := os.WriteFile(filepath.Join(dir, meteredFile), make([]byte, 4000), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, hollowFile), make([]byte, 4000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.store("big", dir, []byte("{}")); err != nil {

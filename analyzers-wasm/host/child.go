@@ -116,33 +116,49 @@ func (c *child) do(cmd command) (e ending) {
 // prepare takes a module from bytes to native code, and then closes the way to
 // files for good.
 func (c *child) prepare(ctx context.Context) ending {
-	wasm := make([]byte, c.s.ModuleSize)
-	if _, err := io.ReadFull(io.NewSectionReader(os.NewFile(c.s.Module, "module"), 0, c.s.ModuleSize), wasm); err != nil {
-		return ending{Status: abi.ModuleFailed, Reason: "read the module: " + err.Error()}
+	start := c.startCold
+	if c.s.Warm {
+		start = c.startWarm
 	}
-	if !c.s.Metered {
-		if _, err := inspect(wasm); err != nil {
-			return ending{Status: abi.ModuleRefused, Reason: shortReason(input.Clean(err.Error()))}
-		}
-		var err error
-		if wasm, err = meter.Rewrite(wasm); err != nil {
-			return ending{Status: abi.ModuleRefused, Reason: shortReason(input.Clean(err.Error()))}
-		}
-		if err := os.WriteFile(filepath.Join(c.s.Scratch, meteredFile), wasm, 0o600); err != nil {
-			return ending{Status: abi.ModuleFailed, Reason: "keep the metered module: " + err.Error()}
-		}
-	}
-	if e := c.compile(ctx, wasm); e.Status != abi.ModuleOK {
+	if e := start(ctx); e.Status != abi.ModuleOK {
 		return e
 	}
 	if err := closeFiles(); err != nil {
 		return ending{Status: abi.ModuleFailed, Reason: "the sandbox cannot limit itself: " + err.Error()}
 	}
+	return ending{Status: abi.ModuleOK}
+}
+
+func (c *child) startWarm(ctx context.Context) ending {
+	shell, err := os.ReadFile(filepath.Join(c.s.Scratch, hollowFile))
+	if err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "read the module: " + err.Error()}
+	}
+	return c.compile(ctx, shell)
+}
+
+func (c *child) startCold(ctx context.Context) ending {
+	wasm, err := os.ReadFile(filepath.Join(c.s.Scratch, moduleFile))
+	if err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "read the module: " + err.Error()}
+	}
+	if _, err := inspect(wasm); err != nil {
+		return ending{Status: abi.ModuleRefused, Reason: shortReason(input.Clean(err.Error()))}
+	}
+	if wasm, err = meter.Rewrite(wasm); err != nil {
+		return ending{Status: abi.ModuleRefused, Reason: shortReason(input.Clean(err.Error()))}
+	}
+	if e := c.compile(ctx, wasm); e.Status != abi.ModuleOK {
+		return e
+	}
+	if err := c.keepHollow(ctx, wasm); err != nil {
+		return ending{Status: abi.ModuleFailed, Reason: "keep what was compiled: " + err.Error()}
+	}
 	debug.FreeOSMemory() // compiling leaves garbage that would count against the guest
 	return ending{Status: abi.ModuleOK}
 }
 
-// compile makes native code of the metered module, or takes it from scratch.
+// compile makes native code of the module, or takes it from the scratch folder.
 func (c *child) compile(ctx context.Context, wasm []byte) ending {
 	cache, err := wazero.NewCompilationCacheWithDir(c.s.Scratch)
 	if err != nil {

@@ -14,18 +14,19 @@ import (
 
 // Names in a scratch folder.
 const (
-	moduleFile  = "module"
-	meteredFile = "metered" // the rewritten module
+	moduleFile   = "module"
+	hollowFile   = "hollow"
+	hollowFolder = "hollowed" // of what the engine makes of the hollow module
 )
 
 const maxHeader = maxDescribe * 3 / 2 // a declaration in base64 and the rest
 
-// An entry is a line of JSON ([compiled]), the native code, the metered module
+// An entry is a line of JSON ([compiled]), the native code, the hollow module
 // and a MAC over all of it.
 
-// load copies an entry into a scratch folder and returns what describe
-// printed; ok is false when there is none that holds. Nothing of a bad entry
-// is left.
+// load copies an entry into a scratch folder, if one is given, and returns its
+// head; ok is false when there is none that holds. Nothing of a bad entry is
+// left.
 func (c *cache) load(key, scratch string) (m compiled, ok bool) {
 	f, err := openPrivate(c.root, key+entrySuffix)
 	if err == nil {
@@ -57,16 +58,22 @@ func (c *cache) read(r io.Reader, key, scratch string) (m compiled, err error) {
 	if err := m.check(key); err != nil {
 		return m, err
 	}
-	native, metered := filepath.Join(scratch, m.Native), filepath.Join(scratch, meteredFile)
+	if scratch == "" {
+		if _, err := io.CopyN(mac, br, m.NativeSize+m.HollowSize); err != nil {
+			return m, err
+		}
+		return m, checkMAC(br, mac)
+	}
+	native, shell := filepath.Join(scratch, m.Native), filepath.Join(scratch, hollowFile)
 	if err := os.MkdirAll(filepath.Dir(native), 0o700); err != nil {
 		return m, err
 	}
-	err = errors.Join(copyOut(native, br, m.NativeSize, mac), copyOut(metered, br, m.MeteredSize, mac))
+	err = errors.Join(copyOut(native, br, m.NativeSize, mac), copyOut(shell, br, m.HollowSize, mac))
 	if err == nil {
 		err = checkMAC(br, mac)
 	}
 	if err != nil {
-		err = errors.Join(err, os.RemoveAll(filepath.Dir(native)), os.Remove(metered))
+		err = errors.Join(err, os.RemoveAll(filepath.Dir(native)), os.Remove(shell))
 	}
 	return m, err
 }
@@ -115,23 +122,23 @@ func (c *cache) store(key, scratch string, declaration []byte) error {
 	}
 	defer root.Close()
 	m := compiled{Key: key, Declaration: declaration}
-	if m.Native, err = findNative(root); err != nil {
-		return err
-	}
-	native, err := openPrivate(root, m.Native)
+	native, err := openNative(root)
 	if err != nil {
 		return err
 	}
 	defer native.Close()
-	metered, err := openPrivate(root, meteredFile)
+	if m.Native, err = hollowName(root); err != nil {
+		return err
+	}
+	shell, err := openPrivate(root, hollowFile)
 	if err != nil {
 		return err
 	}
-	defer metered.Close()
-	if m.NativeSize, m.MeteredSize, err = sizes(native, metered); err != nil {
+	defer shell.Close()
+	if m.NativeSize, m.HollowSize, err = sizes(native, shell); err != nil {
 		return err
 	}
-	if m.NativeSize+m.MeteredSize > c.limit/2 {
+	if m.NativeSize+m.HollowSize > c.limit/2 {
 		return nil // would push everything else out
 	}
 	if err := m.check(key); err != nil {
@@ -149,7 +156,7 @@ func (c *cache) store(key, scratch string, declaration []byte) error {
 			_, err = io.CopyN(both, native, m.NativeSize)
 		}
 		if err == nil {
-			_, err = io.CopyN(both, metered, m.MeteredSize)
+			_, err = io.CopyN(both, shell, m.HollowSize)
 		}
 		if err == nil {
 			_, err = w.Write(mac.Sum(nil))
@@ -172,6 +179,25 @@ func sizes(a, b *os.File) (int64, int64, error) {
 	return x.Size(), y.Size(), nil
 }
 
+func openNative(root *os.Root) (*os.File, error) {
+	name, err := findNative(root)
+	if err != nil {
+		return nil, err
+	}
+	return openPrivate(root, name)
+}
+
+// hollowName is what native code has to be called to be found for the hollow
+// module.
+func hollowName(root *os.Root) (string, error) {
+	below, err := root.OpenRoot(hollowFolder)
+	if err != nil {
+		return "", err
+	}
+	defer below.Close()
+	return findNative(below)
+}
+
 // findNative finds the one file of native code in a scratch folder.
 func findNative(root *os.Root) (string, error) {
 	dirs, err := readNames(root, ".")
@@ -180,7 +206,7 @@ func findNative(root *os.Root) (string, error) {
 	}
 	found := ""
 	for _, dir := range dirs {
-		if dir == meteredFile || dir == moduleFile {
+		if dir == hollowFile || dir == moduleFile {
 			continue
 		}
 		names, err := readNames(root, dir)

@@ -115,11 +115,14 @@ func TestGuard(t *testing.T) {
 	}
 	defer sp.close()
 	scratch := t.TempDir()
-	c, err := startSession(context.Background(), o, sp.view, sp.view, setup{MemoryMiB: 64, CPUSeconds: 20, Scratch: scratch})
+	c, err := startSession(o, sp.view)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.close()
+	if err := c.handshake(t.Context(), setup{MemoryMiB: 64, CPUSeconds: 20, Scratch: scratch}); err != nil {
+		t.Fatal(err)
+	}
 	if len(c.lacks) > 0 {
 		if os.Getenv("CASEFILE_STRICT") == "1" {
 			t.Fatalf("this kernel lacks %q", c.lacks)

@@ -14,8 +14,9 @@
 //	analyze ────────────────────────────► run "analyze" over the spool
 //	check every line, resolve evidence
 //
-// The child inherits two files, the module and a read-only spool that holds
-// nothing but the declared inputs, and talks over stdin and stdout in frames.
+// The child inherits a read-only spool that holds nothing but the declared
+// inputs, has a folder for itself until its module is compiled, and talks over
+// stdin and stdout in frames.
 // The parent parses neither the module nor, before it is checked and counted,
 // anything that comes back.
 //

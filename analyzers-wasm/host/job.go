@@ -25,6 +25,7 @@ type job struct {
 	spooled input.Extent
 	log     *capture
 	spent   time.Duration
+	stdout  int // bytes that it printed
 	fuel    int64
 	lacks   []string
 
@@ -154,9 +155,14 @@ func (j *job) analyze(ctx context.Context) {
 	}
 	j.lacks = j.w.lacks
 	c := j.command()
-	out := &capture{keep: maxStdout, limit: maxStdout}
+	limit := maxStdout
+	if j.u.decl.Scope == abi.ScopeNode {
+		limit = maxNodeStdout
+	}
+	out := newLines(j.u.decl, limit)
 	e := j.w.phase(ctx, c, j.o.AnalyzeTimeout, out, j.log)
 	j.w.session.close()
+	j.stdout = out.total
 	j.fuel = min(max(e.Fuel, 0), c.Fuel)
 	switch {
 	case e.Status == abi.ModuleFuel && c.Fuel == j.o.Fuel:
@@ -169,7 +175,7 @@ func (j *job) analyze(ctx context.Context) {
 	if e.Status != abi.ModuleOK {
 		j.end = ending{Status: e.Status, Reason: cleanReason(e.Reason)}
 	}
-	j.read(ctx, out.kept)
+	j.read(ctx, out)
 	j.close()
 }
 
@@ -190,13 +196,13 @@ func (j *job) command() command {
 	return c
 }
 
-// read checks what analyze printed. Of a module that was cut off the last,
+// read takes what analyze printed. Of a module that was cut off the last,
 // unfinished line does not count.
-func (j *job) read(ctx context.Context, text []byte) {
-	if j.ended() {
-		text = text[:bytes.LastIndexByte(text, '\n')+1]
+func (j *job) read(ctx context.Context, text *lines) {
+	if !j.ended() {
+		text.end()
 	}
-	out, err := parseOutput(j.u.decl, text)
+	out, err := text.parser.out, text.err
 	cited := citations{ctx: ctx, bundle: j.o.Bundle, inputs: j.inputs}
 	found, cerr := cited.resolve(out.findings)
 	for i, f := range found {
@@ -213,28 +219,11 @@ func (j *job) read(ctx context.Context, text []byte) {
 	if cerr != nil && (err == nil || cerr.line < err.line) {
 		err = cerr
 	}
-	j.out = out
+	j.out = printed{outcomes: out.outcomes} // findings and facts stand resolved
 	if err != nil && !j.ended() {
 		j.end = ending{Status: abi.ModuleFailed, Reason: cleanReason(fmt.Sprintf("line %d of its output: %s; what came before it is kept", err.line, err.why))}
 	}
 	if !j.ended() {
 		j.end.Status = abi.ModuleOK
 	}
-}
-
-// capture keeps the first bytes of a stream and counts them all.
-type capture struct {
-	kept  []byte
-	keep  int
-	limit int // more than that ends the module
-	total int
-}
-
-// add says whether the stream is still within its limit.
-func (c *capture) add(p []byte) bool {
-	c.total += len(p)
-	if room := c.keep - len(c.kept); room > 0 {
-		c.kept = append(c.kept, p[:min(room, len(p))]...)
-	}
-	return c.total <= c.limit
 }

@@ -29,9 +29,13 @@ func testSession(t *testing.T, wasm []byte, change func(*setup)) *session {
 	if err := u.fill(w); err != nil {
 		t.Fatal(err)
 	}
-	s := setup{ModuleSize: int64(len(wasm)), Scratch: w.scratch, MemoryMiB: u.o.MemoryMiB, CPUSeconds: cpuSeconds(u.o)}
+	s := setup{Scratch: w.scratch, MemoryMiB: u.o.MemoryMiB, CPUSeconds: cpuSeconds(u.o)}
 	change(&s)
-	if w.session, err = startSession(context.Background(), u.o, w.module, sp.view, s); err != nil {
+	if w.session, err = startSession(u.o, sp.view); err == nil {
+		w.cpu = time.Duration(s.CPUSeconds) * time.Second
+		err = w.handshake(t.Context(), s)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return w.session

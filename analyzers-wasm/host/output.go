@@ -14,27 +14,25 @@ import (
 	"github.com/casefile-io/casefile/sdk/abi"
 )
 
-// Bounds of what analyze prints.
+// Bounds of what analyze prints. A few bytes of JSON can become a hundred in
+// memory, so what is small counts too.
 const (
 	maxOutputLine  = 256 << 10
 	maxFindings    = 10_000
+	maxOutcomes    = 10_000
 	maxEvidence    = 64      // of one finding
 	maxAllEvidence = 100_000 // of one module
 	maxAffected    = 1000
+	maxAllAffected = 100_000
 	maxParams      = 64
 	maxParamItems  = 1000
+	maxAllParams   = 200_000 // and items of them
 	maxString      = 4096
 	maxIdentity    = 512 // kinds, names, owners, times
 	maxMissing     = 64
 	maxFacts       = 10_000 // of one run
 	maxFactValue   = 64 << 10
 )
-
-// lineError is what is wrong with a line of a module's output; lines count from 1.
-type lineError struct {
-	line int
-	why  error
-}
 
 // printed is what a module printed, checked but for its evidence.
 type printed struct {
@@ -50,8 +48,7 @@ type printedFinding struct {
 	value json.RawMessage
 }
 
-// parseOutput reads lines up to the first bad one.
-func parseOutput(d abi.Declaration, text []byte) (printed, *lineError) {
+func newOutputParser(d abi.Declaration) *outputParser {
 	p := &outputParser{rules: map[string]bool{}, declared: map[string]bool{}, node: d.Scope == abi.ScopeNode}
 	for _, f := range d.Facts {
 		p.declared[f.Fact] = true
@@ -59,16 +56,7 @@ func parseOutput(d abi.Declaration, text []byte) (printed, *lineError) {
 	for _, r := range d.Rules {
 		p.rules[r.ID] = true
 	}
-	for nr := 1; len(text) > 0; nr++ {
-		line, rest, _ := bytes.Cut(text, []byte("\n"))
-		if len(bytes.TrimSpace(line)) > 0 {
-			if err := p.line(line, nr); err != nil {
-				return p.out, &lineError{nr, err}
-			}
-		}
-		text = rest
-	}
-	return p.out, nil
+	return p
 }
 
 type outputParser struct {
@@ -76,15 +64,15 @@ type outputParser struct {
 	declared map[string]bool // facts
 	node     bool            // of scope node
 	out      printed
+	found    int // so far, of each
+	outcomes int
 	evidence int
-	found    int
+	affected int
+	params   int
 	facts    int
 }
 
 func (p *outputParser) line(line []byte, nr int) error {
-	if len(line) > maxOutputLine {
-		return fmt.Errorf("more than %d bytes", maxOutputLine)
-	}
 	if !utf8.Valid(line) {
 		return errors.New("not UTF-8")
 	}
@@ -109,6 +97,9 @@ func (p *outputParser) line(line []byte, nr int) error {
 }
 
 func (p *outputParser) outcome(line []byte) error {
+	if p.outcomes++; p.outcomes > maxOutcomes {
+		return fmt.Errorf("more than %d outcomes", maxOutcomes)
+	}
 	var o abi.Outcome
 	if err := json.Unmarshal(line, &o); err != nil {
 		return err
@@ -132,8 +123,12 @@ func (p *outputParser) outcome(line []byte) error {
 }
 
 func (p *outputParser) finding(line []byte, nr int) error {
-	if p.found++; p.found > maxFindings {
-		return fmt.Errorf("more than %d findings", maxFindings)
+	limit := maxFindings
+	if p.node {
+		limit = maxNodeFindings
+	}
+	if p.found++; p.found > limit {
+		return fmt.Errorf("more than %d findings", limit)
 	}
 	var f abi.Finding
 	dec := json.NewDecoder(bytes.NewReader(line))
@@ -145,8 +140,15 @@ func (p *outputParser) finding(line []byte, nr int) error {
 		return err
 	}
 	p.evidence += len(f.Evidence)
-	if p.evidence > maxAllEvidence {
+	p.affected += len(f.Affected)
+	p.params += paramItems(f.Params)
+	switch {
+	case p.evidence > maxAllEvidence:
 		return fmt.Errorf("more than %d pieces of evidence in all", maxAllEvidence)
+	case p.affected > maxAllAffected:
+		return fmt.Errorf("more than %d affected in all", maxAllAffected)
+	case p.params > maxAllParams:
+		return fmt.Errorf("more than %d params and items of them in all", maxAllParams)
 	}
 	p.out.findings = append(p.out.findings, printedFinding{Finding: f, line: nr})
 	return nil
@@ -265,6 +267,17 @@ func (c *cleaner) params(params map[string]any) {
 		}
 		params[k] = c.param(k, v, true)
 	}
+}
+
+// paramItems counts params and what is in their lists.
+func paramItems(params map[string]any) int {
+	n := len(params)
+	for _, v := range params {
+		if list, ok := v.([]any); ok {
+			n += len(list)
+		}
+	}
+	return n
 }
 
 // param takes scalars and flat lists of them; whole numbers stay exact.

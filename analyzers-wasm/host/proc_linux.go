@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inherit gives the child its two files and a process group of its own that
+// inherit gives the child its spool and a process group of its own that
 // dies with the parent.
-func inherit(cmd *exec.Cmd, module, spool *os.File) (m, s uintptr, err error) {
-	cmd.ExtraFiles = []*os.File{module, spool}
+func inherit(cmd *exec.Cmd, spool *os.File) (uintptr, error) {
+	cmd.ExtraFiles = []*os.File{spool}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return 3, 4, nil
+	return 3, nil
 }
 
 func childEnv() []string { return []string{} }

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// inherit gives the child its two files and a process group of its own.
-func inherit(cmd *exec.Cmd, module, spool *os.File) (m, s uintptr, err error) {
-	cmd.ExtraFiles = []*os.File{module, spool}
+// inherit gives the child its spool and a process group of its own.
+func inherit(cmd *exec.Cmd, spool *os.File) (uintptr, error) {
+	cmd.ExtraFiles = []*os.File{spool}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return 3, 4, nil
+	return 3, nil
 }
 
 func childEnv() []string { return []string{} }

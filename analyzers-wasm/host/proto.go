@@ -27,14 +27,12 @@ const (
 
 const verbPrepare = "prepare"
 
-// setup is the first frame to a child. Handles are file descriptors, or
-// handles on Windows, that it has inherited.
+// setup is the first frame to a child. Spool is a file descriptor, or a handle
+// on Windows, that it has inherited.
 type setup struct {
-	Module     uintptr `json:"module"`
-	ModuleSize int64   `json:"moduleSize"`
-	Metered    bool    `json:"metered"` // the module is what an earlier child made of it
 	Spool      uintptr `json:"spool"`
-	Scratch    string  `json:"scratch"` // folder of compiled code, the child's alone
+	Scratch    string  `json:"scratch"` // folder of the module and compiled code, the child's alone
+	Warm       bool    `json:"warm"`    // an earlier child has compiled the module
 	MemoryMiB  int     `json:"memoryMiB"`
 	CPUSeconds uint64  `json:"cpuSeconds"`
 }

@@ -69,6 +69,9 @@ func (p *pass) all(units []*unit) {
 		}
 		p.analyze(now, nil)
 		now = nil
+		for _, u := range scoped {
+			settle(p.perNode[u])
+		}
 	}
 	p.analyze(now, nil)
 	p.analyze(later, told(p.perNode))

@@ -16,6 +16,9 @@ const (
 	maxNodes     = 10_000
 	nodesAtOnce  = 64 // that have their inputs laid out; each takes files
 	maxNodesSaid = 5  // named in a reason
+
+	maxNodeStdout   = 1 << 20 // on one node; on all together maxStdout
+	maxNodeFindings = 1000
 )
 
 // nodesOf lists the nodes that the bundle has data of, sorted.
@@ -38,6 +41,26 @@ func nodesOf(bundle fs.FS) ([]string, error) {
 		return nil, fmt.Errorf("%d nodes, more than %d", len(nodes), maxNodes)
 	}
 	return nodes, nil
+}
+
+// settle holds what the module has printed on the nodes so far against what it
+// may print on all together, in the order of the nodes, and keeps no more.
+func settle(jobs []*job) {
+	bytes, found, logged := 0, 0, 0
+	for _, j := range jobs {
+		if bytes += j.stdout; bytes > maxStdout {
+			j.end = ending{Status: abi.ModuleOutput, Reason: fmt.Sprintf("printed more than %d bytes on all nodes together", maxStdout)}
+			j.findings, j.facts, j.out = nil, nil, printed{}
+		}
+		if room := maxFindings + 1 - found; len(j.findings) > room {
+			j.findings = slices.Clone(j.findings[:room])
+		}
+		found += len(j.findings)
+		if logged >= maxLog {
+			j.log.kept = nil
+		}
+		logged += len(j.log.kept)
+	}
 }
 
 // merge makes one run of the module of its runs on each node: a rule that is

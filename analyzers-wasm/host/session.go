@@ -29,8 +29,9 @@ type session struct {
 	in     *os.File // commands
 	out    *os.File // frames
 	stderr lockedCapture
-	memory int64 // resident bytes at which the watch kills it
-	due    int64 // resident bytes that it may have; a crash beyond them is put down to memory
+	spool  uintptr // of the child
+	memory int64   // resident bytes at which the watch kills it
+	due    int64   // resident bytes that it may have; a crash beyond them is put down to memory
 	cpu    time.Duration
 	lacks  []string // bounds that the kernel does not offer
 	buf    []byte
@@ -59,8 +60,8 @@ func (l *lockedCapture) String() string {
 	return string(l.c.kept)
 }
 
-// startSession starts a child and waits until it has limited itself.
-func startSession(ctx context.Context, o Options, module, view *os.File, s setup) (*session, error) {
+// startSession starts a child, which waits for the handshake.
+func startSession(o Options, view *os.File) (*session, error) {
 	if len(o.Exec) == 0 {
 		return nil, errors.New("no command line for the sandbox was given")
 	}
@@ -75,14 +76,14 @@ func startSession(ctx context.Context, o Options, module, view *os.File, s setup
 		return nil, err
 	}
 	due := int64(o.MemoryMiB+childMiB) << 20
-	c := &session{in: in, out: out, memory: due, due: due, cpu: time.Duration(s.CPUSeconds) * time.Second, exited: make(chan struct{})}
+	c := &session{in: in, out: out, memory: due, due: due, cpu: time.Duration(cpuSeconds(o)) * time.Second, exited: make(chan struct{})}
 	c.stderr.c.keep = maxLog
 	c.cmd = exec.Command(o.Exec[0], o.Exec[1:]...)
 	c.cmd.Env = childEnv()
 	c.cmd.Dir = os.TempDir()
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, &c.stderr
 	c.cmd.WaitDelay = waitDelay
-	if s.Module, s.Spool, err = inherit(c.cmd, module, view); err == nil {
+	if c.spool, err = inherit(c.cmd, view); err == nil {
 		err = c.spawn()
 	}
 	childIn.Close()
@@ -91,10 +92,6 @@ func startSession(ctx context.Context, o Options, module, view *os.File, s setup
 		in.Close()
 		out.Close()
 		return nil, fmt.Errorf("start the sandbox: %w", err)
-	}
-	if err := c.handshake(ctx, s); err != nil {
-		c.close()
-		return nil, err
 	}
 	return c, nil
 }
@@ -116,9 +113,11 @@ func (c *session) spawn() error {
 	return <-started
 }
 
+// handshake has the child limit itself, and waits until it has.
 func (c *session) handshake(ctx context.Context, s setup) error {
 	stop := c.guard(ctx, startTimeout, "start")
 	defer stop()
+	s.Spool = c.spool
 	if err := writeJSON(c.in, frameSetup, s); err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
@@ -140,7 +139,7 @@ func (c *session) handshake(ctx context.Context, s setup) error {
 }
 
 // phase runs one command and gathers what it prints until it ends or is ended.
-func (c *session) phase(ctx context.Context, cmd command, timeout time.Duration, out, log *capture) ending {
+func (c *session) phase(ctx context.Context, cmd command, timeout time.Duration, out, log stream) ending {
 	stop := c.guard(ctx, timeout, cmd.Verb)
 	defer stop()
 	if err := writeJSON(c.in, frameCommand, cmd); err != nil {
@@ -154,12 +153,12 @@ func (c *session) phase(ctx context.Context, cmd command, timeout time.Duration,
 		switch kind {
 		case frameStdout:
 			if !out.add(payload) {
-				c.kill(abi.ModuleOutput, fmt.Sprintf("printed more than %d bytes (%s)", out.limit, cmd.Verb))
+				c.kill(abi.ModuleOutput, fmt.Sprintf("printed more than %d bytes (%s)", out.most(), cmd.Verb))
 				return c.died()
 			}
 		case frameStderr:
 			if !log.add(payload) {
-				c.kill(abi.ModuleOutput, fmt.Sprintf("printed more than %d bytes on stderr (%s)", log.limit, cmd.Verb))
+				c.kill(abi.ModuleOutput, fmt.Sprintf("printed more than %d bytes on stderr (%s)", log.most(), cmd.Verb))
 				return c.died()
 			}
 		case frameDone:

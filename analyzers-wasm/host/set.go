@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -128,16 +129,14 @@ func (u *unit) disown(reason string) {
 }
 
 // load compiles the module and has it describe itself, or knows both from an
-// earlier time. With keep, its child waits for the first run.
+// earlier time. With keep, it has a child that waits for the first run.
 func (u *unit) load(ctx context.Context, keep bool) {
 	begun := time.Now()
 	defer func() { u.result.Millis = time.Since(begun).Milliseconds() }()
 	log := newLog()
-	w, e := u.start(ctx, nil, log)
-	if e.Status == abi.ModuleOK {
-		u.idle = w
-		u.result.Unguarded = w.lacks
-		e = u.describe(ctx, w, log)
+	e, known := u.remember(keep)
+	if !known {
+		e = u.learn(ctx, log)
 	}
 	if e.Status != abi.ModuleOK {
 		u.result.Log = cleanReason(string(log.kept))
@@ -150,10 +149,36 @@ func (u *unit) load(ctx context.Context, keep bool) {
 	}
 }
 
+// remember takes the declaration from an earlier time, if no child is wanted.
+func (u *unit) remember(keep bool) (e ending, known bool) {
+	if keep {
+		return e, false
+	}
+	m, ok := u.set.cache.load(u.key, "")
+	if !ok {
+		return e, false
+	}
+	d, err := parseDeclaration(m.Declaration)
+	if err != nil {
+		return e, false
+	}
+	return u.admit(d), true
+}
+
+func (u *unit) learn(ctx context.Context, log *capture) ending {
+	w, e := u.start(ctx, nil, log)
+	if e.Status != abi.ModuleOK {
+		return e
+	}
+	u.idle = w
+	u.result.Unguarded = w.lacks
+	return u.describe(ctx, w, log)
+}
+
 // describe learns the declaration, and keeps what a cold start has made.
 func (u *unit) describe(ctx context.Context, w *worker, log *capture) ending {
-	printed := w.declaration
-	if printed == nil {
+	printed := w.known.Declaration
+	if !w.warm() {
 		out := &capture{keep: maxDescribe, limit: maxDescribe}
 		e := w.phase(ctx, command{Verb: abi.VerbDescribe, MemoryMiB: u.o.MemoryMiB, Fuel: describeFuel, Clock: describeClock, Seed: seed("", u.result.Digest)}, u.o.DescribeTimeout, out, log)
 		if e.Status != abi.ModuleOK {
@@ -165,10 +190,15 @@ func (u *unit) describe(ctx context.Context, w *worker, log *capture) ending {
 	if err != nil {
 		return ending{Status: abi.ModuleRefused, Reason: "describe: " + err.Error()}
 	}
-	if w.declaration == nil {
+	if !w.warm() {
 		_ = u.set.cache.store(u.key, w.scratch, printed) // without, it is compiled again
 	}
 	w.clean()
+	return u.admit(d)
+}
+
+// admit takes what the module declares, unless the caller does not want it.
+func (u *unit) admit(d abi.Declaration) ending {
 	if u.m.Admit != nil {
 		if err := u.m.Admit(d); err != nil {
 			return ending{Status: abi.ModuleRefused, Reason: err.Error()}
@@ -182,18 +212,15 @@ func (u *unit) describe(ctx context.Context, w *worker, log *capture) ending {
 // worker is a child that has its module compiled.
 type worker struct {
 	*session
-	spool       *spool
-	module      *os.File
-	scratch     string // until clean
-	declaration []byte // known from an earlier time
+	spool   *spool
+	scratch string   // until clean
+	known   compiled // from an earlier time, if it is warm
 }
+
+func (w *worker) warm() bool { return len(w.known.Declaration) > 0 }
 
 // clean removes what only compiling needed.
 func (w *worker) clean() {
-	if w.module != nil {
-		w.module.Close()
-		w.module = nil
-	}
 	if w.scratch != "" {
 		_ = os.RemoveAll(w.scratch) // what is left is swept later
 		w.scratch = ""
@@ -227,7 +254,7 @@ func (u *unit) start(ctx context.Context, s *spool, log *capture) (*worker, endi
 		if e.Status == abi.ModuleOK {
 			return w, e
 		}
-		warm := w.declaration != nil
+		warm := w.warm()
 		if w.session != nil {
 			w.session.close()
 		}
@@ -241,19 +268,21 @@ func (u *unit) start(ctx context.Context, s *spool, log *capture) (*worker, endi
 }
 
 func (u *unit) prepare(ctx context.Context, w *worker, log *capture) ending {
-	err := u.fill(w)
-	if err != nil {
-		return ending{Status: abi.ModuleUnavailable, Reason: err.Error()}
+	var err error
+	if w.session, err = startSession(u.o, w.spool.view); err == nil {
+		err = u.fill(w) // while the child starts
 	}
-	info, err := w.module.Stat()
 	if err == nil {
-		w.session, err = startSession(ctx, u.o, w.module, w.spool.view, setup{
-			ModuleSize: info.Size(), Metered: w.declaration != nil, Scratch: w.scratch, MemoryMiB: u.o.MemoryMiB, CPUSeconds: cpuSeconds(u.o)})
+		err = w.handshake(ctx, setup{Warm: w.warm(), Scratch: w.scratch, MemoryMiB: u.o.MemoryMiB, CPUSeconds: cpuSeconds(u.o)})
 	}
 	if err != nil {
 		return ending{Status: abi.ModuleUnavailable, Reason: err.Error()}
 	}
-	return w.phase(ctx, command{Verb: verbPrepare}, u.o.DescribeTimeout, &capture{}, log)
+	e := w.phase(ctx, command{Verb: verbPrepare}, u.o.DescribeTimeout, &capture{}, log)
+	if e.Status == abi.ModuleOK && w.warm() && !w.known.took(w.scratch) {
+		return ending{Status: abi.ModuleFailed, Reason: "its compiled code does not serve"}
+	}
+	return e
 }
 
 // fill makes the scratch folder: with what is known of the module, or with
@@ -262,17 +291,15 @@ func (u *unit) fill(w *worker) (err error) {
 	if w.scratch, err = u.set.cache.scratch(); err != nil {
 		return err
 	}
-	name := w.scratch + string(os.PathSeparator) + meteredFile
-	if known, ok := u.set.cache.load(u.key, w.scratch); ok {
-		w.declaration = known.Declaration
-	} else {
-		name = w.scratch + string(os.PathSeparator) + moduleFile
-		if err := os.WriteFile(name, u.m.Wasm, 0o600); err != nil {
-			return fmt.Errorf("make the sandbox's files: %w", err)
-		}
+	known, ok := u.set.cache.load(u.key, w.scratch)
+	if ok {
+		w.known = known
+		return nil
 	}
-	w.module, err = os.Open(name)
-	return err
+	if err := os.WriteFile(filepath.Join(w.scratch, moduleFile), u.m.Wasm, 0o600); err != nil {
+		return fmt.Errorf("make the sandbox's files: %w", err)
+	}
+	return nil
 }
 
 // cpuSeconds is well above what the wall clock allows; it bounds a child that
