@@ -1,11 +1,17 @@
 package host
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/casefile-io/casefile/sdk/abi"
 )
@@ -54,6 +60,8 @@ var (
 	opLoadByte    = []byte{0x2d, 0, 0}
 	opEq          = []byte{0x46}
 	opEqz         = []byte{0x45}
+	opAdd         = []byte{0x6a}
+	opTimes       = []byte{0x6c}
 	opGrow        = []byte{0x40, 0x00}
 	opFill        = []byte{0xfc, 11, 0}
 )
@@ -99,6 +107,7 @@ type spec struct {
 	start   bool        // a start function, which is the first of more
 	name    string      // of the export of _start
 	table   bool        // one table of functions, for table.grow
+	entry   bool        // _start is in the table
 }
 
 const (
@@ -172,6 +181,9 @@ func (s spec) bytes() []byte {
 	if s.start {
 		out = append(out, section(8, uleb(uint64(ownFunctions+shift+1)))...)
 	}
+	if s.entry {
+		out = append(out, section(9, vec(cat([]byte{0}, i32(0), opEnd, vec(uleb(uint64(ownFunctions+shift))))))...)
+	}
 	data := s.data()
 	for range s.data2 {
 		data = append(data, cat([]byte{0}, i32(0), opEnd, text("")))
@@ -179,16 +191,27 @@ func (s spec) bytes() []byte {
 	return cat(out, section(10, vec(bodies...)), section(11, vec(data...)))
 }
 
-// wasiType is the type of a function of WASI: i and I stand for parameters of
-// 32 and 64 bits; all return one of 32.
+// wasiFunctions are the functions that the engine offers, and their parameters:
+// i and I stand for 32 and 64 bits.
+var wasiFunctions = sync.OnceValue(func() map[string]string {
+	ctx := context.Background()
+	compiled, err := wasi_snapshot_preview1.NewBuilder(wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())).Compile(ctx)
+	if err != nil {
+		panic(err)
+	}
+	functions := map[string]string{}
+	for name, f := range compiled.ExportedFunctions() {
+		functions[name] = ""
+		for _, p := range f.ParamTypes() {
+			functions[name] += map[api.ValueType]string{api.ValueTypeI32: "i", api.ValueTypeI64: "I"}[p]
+		}
+	}
+	return functions
+})
+
+// wasiType is the type of a function of WASI; all but proc_exit return 32 bits.
 func wasiType(name string) []byte {
-	params := map[string]string{
-		"random_get": "ii", "clock_time_get": "iIi", "clock_res_get": "ii", "sched_yield": "", "path_open": "iiiiiIIii", "fd_renumber": "ii",
-		"fd_prestat_get": "ii", "fd_prestat_dir_name": "iii", "fd_close": "i", "fd_read": "iiii", "fd_pwrite": "iiiIi", "fd_allocate": "iII",
-		"fd_filestat_set_size": "iI", "fd_fdstat_set_flags": "ii", "fd_readdir": "iiiIi", "fd_seek": "iIii", "path_symlink": "iiiii", "path_link": "iiiiiii",
-		"path_readlink": "iiiiii", "path_create_directory": "iii", "path_unlink_file": "iii", "path_rename": "iiiiii", "path_filestat_get": "iiiii",
-		"sock_accept": "iii", "sock_recv": "iiiiii", "sock_send": "iiiii", "sock_shutdown": "ii", "environ_sizes_get": "ii", "environ_get": "ii",
-	}[name]
+	params := wasiFunctions()[name]
 	t := append([]byte{0x60}, uleb(uint64(len(params)))...)
 	for _, p := range params {
 		if p == 'i' {
