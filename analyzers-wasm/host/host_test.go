@@ -126,7 +126,7 @@ func testBundle() fstest.MapFS {
 func testOptions(t testing.TB) Options {
 	t.Helper()
 	return Options{
-		Exec: childCommand(t), MemoryMiB: 64, DescribeTimeout: 30 * time.Second, AnalyzeTimeout: 4 * time.Second,
+		Exec: childCommand(t), MemoryMiB: 64, DescribeTimeout: 2 * time.Minute, AnalyzeTimeout: 4 * time.Second,
 		Bundle: testBundle(), BundleID: "id", CaptureTime: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Settings: map[string]string{"k": "v"}, TempDir: t.TempDir(),
 	}
