@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -73,26 +72,41 @@ func (s logSelector) takes(f logFile) bool {
 	return matchSegment(s.name, f.container) || slices.ContainsFunc(workloads(f.pod), func(w string) bool { return matchSegment(s.name, w) })
 }
 
-// Endings of pods that their owners make up: five letters of Kubernetes' safe
-// alphabet behind a DaemonSet's, a Job's or a ReplicaSet's name, which itself
-// ends in a hash; a number behind a StatefulSet's; a time behind a CronJob's.
-func podEndings() []*regexp.Regexp {
-	return []*regexp.Regexp{
-		regexp.MustCompile(`-[bcdfghjklmnpqrstvwxz2456789]{5}$`),
-		regexp.MustCompile(`-([bcdfghjklmnpqrstvwxz2456789]{6,10}|[0-9]{8,10})-[bcdfghjklmnpqrstvwxz2456789]{5}$`),
-		regexp.MustCompile(`-[0-9]{1,6}$`),
-	}
-}
+// Kubernetes makes names up of letters that make no words.
+const (
+	madeUp = "bcdfghjklmnpqrstvwxz2456789"
+	digits = "0123456789"
+)
 
-// workloads gives the names that a pod's owner may have.
+// workloads gives the names that a pod's owner may have. Behind a DaemonSet's,
+// a Job's or a ReplicaSet's stand five letters, behind a Deployment's also the
+// ReplicaSet's hash, behind a CronJob's its Job's time; behind a StatefulSet's
+// a number.
 func workloads(pod string) []string {
 	names := []string{pod}
-	for _, ending := range podEndings() {
-		if at := ending.FindStringIndex(pod); at != nil && at[0] > 0 {
-			names = append(names, pod[:at[0]])
+	owner, ending := cutEnding(pod)
+	if isOf(ending, madeUp, 5, 5) {
+		names = append(names, owner)
+		if above, hash := cutEnding(owner); isOf(hash, madeUp, 6, 10) || isOf(hash, digits, 8, 10) {
+			names = append(names, above)
 		}
 	}
+	if isOf(ending, digits, 1, 6) {
+		names = append(names, owner)
+	}
 	return names
+}
+
+// cutEnding cuts a name at its last dash; of one without it there is no ending.
+func cutEnding(name string) (stem, ending string) {
+	if i := strings.LastIndexByte(name, '-'); i > 0 {
+		return name[:i], name[i+1:]
+	}
+	return name, ""
+}
+
+func isOf(s, letters string, least, most int) bool {
+	return len(s) >= least && len(s) <= most && strings.Trim(s, letters) == ""
 }
 
 // sureUnits are units of a node that are no containers: what befalls the logs
