@@ -212,8 +212,11 @@ func appendValue(dst, raw []byte) []byte {
 	return appendNumber(dst, raw)
 }
 
-// exactDigits is how many significant digits any double gives back.
-const exactDigits = 15
+// Any double of so many significant digits, and not nearer to 0, gives them back.
+const (
+	exactDigits = 15
+	minExact    = 0x1p-1022
+)
 
 // appendNumber appends a number: as an integer or a double if that is the same
 // number, else as it stands.
@@ -235,7 +238,8 @@ func appendNumber(dst, raw []byte) []byte {
 			return binary.AppendVarint(append(dst, tagInt), n)
 		}
 	case digits <= exactDigits:
-		if f, err := strconv.ParseFloat(string(raw), 64); err == nil && (f != 0 || raw[0] != '-') {
+		f, err := strconv.ParseFloat(string(raw), 64)
+		if exact := math.Abs(f) >= minExact || digits == 0 && raw[0] != '-'; exact && err == nil {
 			return binary.LittleEndian.AppendUint64(append(dst, tagFloat), math.Float64bits(f))
 		}
 	}

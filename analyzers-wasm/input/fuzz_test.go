@@ -3,9 +3,15 @@ package input
 import (
 	"bytes"
 	"encoding/json"
-	"reflect"
+	"errors"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // FuzzFields: a path that is taken can be used for projecting.
@@ -51,16 +57,18 @@ func FuzzGlob(f *testing.F) {
 }
 
 // FuzzProject holds the projection against encoding/json: the same lines are
-// taken, and the same values come out.
+// taken, and the same values come out, in both forms.
 func FuzzProject(f *testing.F) {
 	for _, s := range []string{
 		`{"a":{"b":1,"c":[{"d":"x"},{"d":""},{}]},"e":12345678901234567890}`, `{"a":null,"e":[]}`, `{"a":{"b":-0.0e5}}`, `{"\u0061":{"b":2}}`,
 		`{"a":[1,2]}`, "{\"e\":\"\u2028\"}", `{"e":"\ud800"}`, `{"a":{"b":1},"a":{"b":2}}`, `{"e":{"x":[1,{"y":null}]}} `, `{} {}`, `{"e":01}`, `[]`, "{\"e\":\"\xff\"}",
-		"{\"e\":\"twelve bytes\x1f\"}", "{\"e\":\"\u00e9\u00e9\u00e9\u00e9\x00\"}", `{"a":{"c":[{"d":0},1,{"d":{}},[]]},"x":{"a":[{"b":"\\"}]}}`, "\v{}", "{\"e\"\x00:1}", "{}\x00",
+		`{"a":{"c":[[],{"d":[0]},null,{"d":{"x":1}},3]},"other":[{"deep":[true,false,null,-1.5e+3]}]}`, `{"e":"eight by\"es \\ then more of them"}`,
+		"{\"e\":\"twelve bytes\x1f\"}", "{\"e\":\"\u00e9\u00e9\u00e9\u00e9\x00\"}", `{"a":{"c":[{"d":0},1,{"d":{}},[]]},"x":{"a":[{"b":"\\"}]}}`, "\v{}", "{\"e\"\x00:1}", "{}\x00", `{"e":"0"}`,
+		`{"f":[[1,0],[],{"x":2}],"a":{"c":{"d":1}}}`, "{\"e\":\"\x1f\"}", "{\"12345678\x7f\":1}", `{"e":1e999,"a":{"b":-9223372036854775808}}`, `{"e":1e-999,"a":{"b":0.` + strings.Repeat("0", 330) + `1}}`, strings.Repeat(`{"e":`, 300) + strings.Repeat("}", 300),
 	} {
 		f.Add([]byte(s))
 	}
-	want, err := parseFields([]string{"a.b", "a.c[].d", "e"})
+	want, err := parseFields([]string{"a.b", "a.c[].d", "e", "f[][]"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -70,78 +78,69 @@ func FuzzProject(f *testing.F) {
 		var d document
 		err := d.parse(line, s)
 		var doc map[string]any
-		dec := json.NewDecoder(bytes.NewReader(line))
-		dec.UseNumber()
-		valid := validText(line) && json.Valid(line) && dec.Decode(&doc) == nil && doc != nil
-		if (err == nil) != valid {
-			if bytes.Count(line, []byte("["))+bytes.Count(line, []byte("{")) > maxDepth {
-				return // nested deeper than we go
-			}
-			t.Fatalf("%q: %v, encoding/json says %v", line, err, valid)
+		valid := utf8.Valid(line) && json.Valid(line)
+		if valid {
+			doc, valid = parsed(line).(map[string]any)
 		}
-		if err != nil {
+		switch {
+		case (err == nil) != valid && !errors.Is(err, errDeep):
+			t.Fatalf("%q: %v, encoding/json says %v", line, err, valid)
+		case errors.Is(err, errDeep) && bytes.Count(line, []byte("["))+bytes.Count(line, []byte("{")) <= maxDepth:
+			t.Fatalf("%q: %v", line, err)
+		case err != nil:
 			return
 		}
-		row := append(p.row([]byte(`{"_at":1`), &d), '}')
-		got := map[string]any{}
-		dec = json.NewDecoder(bytes.NewReader(row))
-		dec.UseNumber()
-		if err := dec.Decode(&got); err != nil || !json.Valid(row) {
-			t.Fatalf("%q gives %q: %v", line, row, err)
+		row := append(p.row(rowHead(nil, 1, origin{}), &d), '}')
+		wanted, _ := kept(want, doc)
+		wanted.(map[string]any)["_at"] = json.Number("1") //nolint:forcetypeassert // a row is an object
+		if diff := cmp.Diff(wanted, parsed(row)); diff != "" {
+			t.Fatalf("%q gives %q: %s", line, row, diff)
 		}
-		delete(got, "_at")
-		if want := projected(doc); !reflect.DeepEqual(got, want) {
-			t.Errorf("%q gives %v, want %v", line, got, want)
-		}
+		e := newEncoder(want)
+		sameRows(t, "x", string(row), string(e.row(e.header(), p, &d, 1, origin{})))
 	})
 }
 
-// projected keeps a.b, a.c[].d and e of a decoded line, by the words of the
-// package comment.
-func projected(doc map[string]any) map[string]any {
-	row := map[string]any{}
-	keep := func(into map[string]any, key string, v any) {
-		if !isLeftOut(v) {
-			into[key] = v
-		}
+// kept is what a row keeps of a value, by the words of sdk/ABI.md.
+func kept(f *fields, v any) (any, bool) {
+	if f.whole {
+		return v, !zero(v)
 	}
-	keep(row, "e", doc["e"])
-	a, ok := doc["a"].(map[string]any)
-	if !ok {
-		return row
-	}
-	kept := map[string]any{}
-	keep(kept, "b", a["b"])
-	if list, ok := a["c"].([]any); ok && len(list) > 0 {
-		elems := make([]any, len(list))
-		for i, elem := range list {
-			if o, ok := elem.(map[string]any); ok {
-				d := map[string]any{}
-				keep(d, "d", o["d"])
-				elems[i] = d
+	switch v := v.(type) {
+	case map[string]any:
+		row := map[string]any{}
+		for i, k := range f.keys {
+			if sub, ok := kept(f.subs[i], v[k]); ok {
+				row[k] = sub
 			}
 		}
-		kept["c"] = elems
+		return row, len(row) > 0
+	case []any:
+		if f.elem == nil || len(v) == 0 {
+			return nil, false
+		}
+		list := make([]any, len(v))
+		for i, e := range v {
+			sub, ok := kept(f.elem, e)
+			if _, object := e.(map[string]any); object && !ok && !f.elem.whole {
+				sub = map[string]any{}
+			}
+			list[i] = sub
+		}
+		return list, true
 	}
-	if len(kept) > 0 {
-		row["a"] = kept
-	}
-	return row
+	return nil, false
 }
 
-func isLeftOut(v any) bool {
+// zero says whether a value is as good as absent.
+func zero(v any) bool {
 	switch v := v.(type) {
-	case json.Number:
-		mantissa, _, _ := strings.Cut(strings.ToLower(v.String()), "e")
-		return strings.Trim(mantissa, "-0.") == ""
-	case string:
-		return v == ""
-	case bool:
-		return !v
 	case []any:
 		return len(v) == 0
+	case map[string]any:
+		return false
 	}
-	return v == nil
+	return v == nil || v == false || v == "" || v == json.Number("0") || v == 0.0
 }
 
 // FuzzPlain holds the eight bytes at a time against one at a time.
@@ -159,6 +158,31 @@ func FuzzPlain(f *testing.F) {
 		}
 		if got := plain(text); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	})
+}
+
+// FuzzLines: of every line of a table comes a row, or a word on why not.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("{\"a\":1}\n\r\n{\"a\":\n{}\r\n[1]\n{\"a\":2}"))
+	f.Add([]byte(strings.Repeat(" ", 100) + "\n{\"a\":\"" + strings.Repeat("x", 100) + "\"}\n\n{}"))
+	in := []abi.Input{{Name: "t", Table: "t/a.ndjson", Form: abi.FormNDJSON, Fields: []string{"a"}}}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		rows, bad := 0, 0
+		for line := range bytes.SplitSeq(text, []byte("\n")) {
+			var d document
+			switch {
+			case len(line) <= 64 && isBlank(line):
+			case len(line) <= 64 && d.parse(line, newShape(&fields{})) == nil:
+				rows++
+			default:
+				bad++
+			}
+		}
+		p, files := project(t, fstest.MapFS{resultsPath: {}, "t/a.ndjson": {Data: text}}, in, Limits{Line: 64})
+		x := p.Index()["t"]
+		if x.Rows != rows || strings.Count(files["in/t.ndjson"], "\n") != rows || x.Complete != (bad == 0) {
+			t.Errorf("%q: %+v, want %d rows, %d damaged", text, x, rows, bad)
 		}
 	})
 }

@@ -69,7 +69,7 @@ func places(t *testing.T, p *Projection, files map[string]string) string {
 	for name, text := range files {
 		if rows, err := decodeRows(text); err == nil {
 			for _, row := range rows {
-				n, _ := strconv.ParseInt(row.(map[string]any)["_at"].(string), 10, 64) //nolint:forcetypeassert // a panic fails the test
+				n, _ := row.(map[string]any)["_at"].(json.Number).Int64() //nolint:forcetypeassert // a panic fails the test
 				seen[n] = true
 			}
 			continue

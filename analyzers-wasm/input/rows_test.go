@@ -79,14 +79,14 @@ func (r *rowsDecoder) value(s *shapeOf) any {
 // number makes texts of the same number the same.
 func number(s string) any {
 	if !strings.ContainsAny(s, ".eE") && s != "-0" {
-		return s
+		return json.Number(s)
 	}
 	var f float64
 	if json.Unmarshal([]byte(s), &f) != nil {
-		return s
+		return json.Number(s)
 	}
-	if s == "-0" || f != 0 {
-		return f
+	if mantissa, _, _ := strings.Cut(strings.ToLower(s), "e"); f == 0 && strings.ContainsAny(mantissa, "123456789") {
+		return json.Number(s) // too near to 0
 	}
 	return f
 }

@@ -1,8 +1,8 @@
 package input
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -137,6 +137,7 @@ func TestWhereOfInput(t *testing.T) {
 func FuzzWhereValue(f *testing.F) {
 	f.Add([]byte(wherePod))
 	f.Add([]byte(`{"a":[1,-0,1e3,0.5,"\ud800",[],{}],"b":{"":null}}`))
+	f.Add([]byte(`{"a":1e999}`))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		var d document
 		s := newShape(&fields{keys: []string{"a"}, subs: []*fields{{keys: []string{"x"}, subs: []*fields{{}}}}})
@@ -144,9 +145,10 @@ func FuzzWhereValue(f *testing.F) {
 			return
 		}
 		var native map[string]any
-		dec := json.NewDecoder(bytes.NewReader(row))
-		if dec.Decode(&native) != nil {
-			t.Fatalf("%q", row)
+		if err := json.Unmarshal(row, &native); errors.As(err, new(*json.UnmarshalTypeError)) {
+			return // a number beyond its floats
+		} else if err != nil {
+			t.Fatalf("%q: %v", row, err)
 		}
 		left := maxRowScan
 		lazy := object{value: jsonValue{d: &d, shape: s, at: d.root, left: &left}}
