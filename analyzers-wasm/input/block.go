@@ -123,7 +123,7 @@ func (b *block) reset(path string, o origin) {
 		b.takes[i].none = false
 	}
 	if cap(b.lines) > 2*blockBytes {
-		b.lines = nil // one long row must not be held for good
+		b.lines = nil
 	}
 }
 

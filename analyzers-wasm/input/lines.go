@@ -2,6 +2,7 @@ package input
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 // only the start is kept, so that its reader sees that it is.
 type cutter struct {
 	r    io.Reader
-	keep int // bytes of a line
+	keep int         // bytes of a line
+	long func() bool // waits until a long line may be held; false to give up
 	rest []byte
 	skip bool // the rest of a line that was too long
 	eof  bool
@@ -23,10 +25,13 @@ type cutter struct {
 func (c *cutter) next(buf []byte) ([]byte, error) {
 	buf = append(buf, c.rest...)
 	c.rest = c.rest[:0]
-	for want := blockBytes; ; want += blockBytes {
+	for want := blockBytes; ; want = max(blockBytes, min(2*want, c.keep+1)) {
+		if want > largeBlock && !c.long() {
+			return buf[:0], context.Canceled
+		}
 		var err error
 		if buf, err = c.fill(buf, want); err != nil {
-			return buf[:bytes.LastIndexByte(buf, '\n')+1], err
+			return c.whole(buf), err
 		}
 		if c.skip {
 			i := bytes.IndexByte(buf, '\n')
@@ -55,6 +60,14 @@ func (c *cutter) next(buf []byte) ([]byte, error) {
 	}
 }
 
+// whole is what there is of whole lines when reading fails.
+func (c *cutter) whole(buf []byte) []byte {
+	if c.skip {
+		buf = buf[bytes.IndexByte(buf, '\n')+1:]
+	}
+	return buf[:bytes.LastIndexByte(buf, '\n')+1]
+}
+
 // fill reads until there are so many bytes.
 func (c *cutter) fill(buf []byte, want int) ([]byte, error) {
 	for len(buf) < want && !c.eof {
@@ -79,7 +92,7 @@ func (r *run) readLines(p *pipeline, s *source, keep int) error {
 		return err
 	}
 	defer f.Close()
-	c, nr, from := &cutter{r: f, keep: keep}, 1, originOf(s.path)
+	c, nr, from := &cutter{r: f, keep: keep, long: func() bool { return p.myTurn(s) }}, 1, originOf(s.path)
 	for {
 		b := s.group.block(s.path, from)
 		b.nr = nr
@@ -95,7 +108,15 @@ func (r *run) readLines(p *pipeline, s *source, keep int) error {
 
 // readWhole sends a .json file as one line.
 func (r *run) readWhole(p *pipeline, s *source) error {
-	text, err := r.readAll(s.path, int64(r.lim.Line))
+	f, err := r.fsys.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() > largeBlock && !p.myTurn(s) {
+		return err
+	}
+	text, err := readBounded(f, int64(r.lim.Line))
 	if err != nil {
 		return err
 	}
@@ -118,13 +139,10 @@ func (r *run) scanLines(b *block) {
 		}
 		at := spot{line: b.nr}
 		next := end + 1
-		for end > start && (b.lines[end-1] == '\r' || b.lines[end-1] == '\n') {
-			end--
-		}
 		switch line := b.lines[start:end]; {
-		case isBlank(line):
 		case len(line) > r.lim.Line:
 			b.flaws.damaged(at.line, fmt.Errorf("has more than %d bytes", r.lim.Line))
+		case isBlank(line):
 		default:
 			b.scan(line, blockRow{start: start, end: end, line: true, spot: at})
 		}

@@ -43,17 +43,15 @@ func (l *logScanner) scan(b *block) {
 		b.next += len(line) + 1
 		nr := b.nr
 		b.nr++
-		line = bytes.TrimRight(line, "\r\n")
-		if isBlank(line) {
-			continue
-		}
 		if len(line) > maxLogLine {
 			line = line[:lastRune(line, maxLogLine)]
 			if b.flaws.cut++; b.flaws.cut == 1 {
 				b.flaws.cutLine = nr
 			}
 		}
-		l.line(b, row, line, spot{line: nr})
+		if line = bytes.TrimRight(line, "\r"); !isBlank(line) {
+			l.line(b, row, line, spot{line: nr})
+		}
 	}
 	l.rows.Put(row)
 	b.sift()

@@ -150,12 +150,12 @@ func (o *output) judge(r *run) {
 	asked := len(o.index.Files) > 0
 	failed := false
 	for _, line := range r.results.lines {
-		if line.Path == "" || !o.p.concerns(line.Path) || !o.concerns(line.Path) || strings.HasPrefix(line.Source, forSource) {
+		switch {
+		case line.good() && asked, line.Path == "", strings.HasPrefix(line.Source, forSource), !o.p.concerns(line.Path), !o.concerns(line.Path):
 			continue
-		}
-		if line.good() {
+		case line.good():
 			// A line for the folder above says nothing of what lies in it.
-			asked = asked || o.covers(line.Path)
+			asked = o.covers(line.Path)
 			continue
 		}
 		failed = true

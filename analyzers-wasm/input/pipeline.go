@@ -16,7 +16,7 @@ import (
 const (
 	maxHands   = 16
 	aheadOf    = 2       // blocks of a file that wait
-	largeBlock = 1 << 20 // one in a file whose turn has not come is waited with
+	largeBlock = 1 << 20 // there is but one at a time, of the file whose turn it is
 )
 
 // source is one file on its way to the inputs that read it.
@@ -39,6 +39,7 @@ type pipeline struct {
 	ctx    context.Context
 	hands  int
 	slots  chan struct{} // of scans
+	large  chan struct{} // holds one while there is a large block
 	todo   []*source
 	taken  atomic.Int64
 	queued sync.WaitGroup
@@ -47,7 +48,8 @@ type pipeline struct {
 // flow reads all sources and delivers what is in them.
 func (p *pipeline) flow(ctx context.Context, todo []*source, hands int) error {
 	ctx, cancel := context.WithCancel(ctx)
-	p.ctx, p.todo, p.hands, p.slots = ctx, todo, hands, make(chan struct{}, hands)
+	p.ctx, p.todo, p.hands = ctx, todo, hands
+	p.slots, p.large = make(chan struct{}, hands), make(chan struct{}, 1)
 	defer p.queued.Wait()
 	defer cancel()
 	for range min(hands, len(todo)) {
@@ -112,6 +114,10 @@ func (p *pipeline) take(s *source, b *block) {
 		}
 	}
 	s.stop.Store(s.full())
+	if len(b.lines) > largeBlock {
+		<-p.large
+	}
+	b.reset("", origin{}) // what is large must not be held for good
 	s.group.free.Put(b)
 }
 
@@ -144,7 +150,7 @@ func (p *pipeline) send(s *source, b *block) bool {
 	b.ready = make(chan struct{})
 	if len(b.lines) > largeBlock {
 		select {
-		case <-s.turn:
+		case p.large <- struct{}{}:
 		case <-p.ctx.Done():
 			return false
 		}
@@ -166,6 +172,16 @@ func (p *pipeline) send(s *source, b *block) bool {
 		close(b.ready)
 	})
 	return !s.stop.Load()
+}
+
+// myTurn waits for the turn of a source; false when the reader may stop.
+func (p *pipeline) myTurn(s *source) bool {
+	select {
+	case <-s.turn:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
 }
 
 // begin tells the inputs that still take something that they read the file.
