@@ -52,7 +52,7 @@ const (
 	maxDescribe  = 4 << 20
 	maxLog       = 64 << 10 // kept of stderr
 	maxLogTotal  = 32 << 20 // printed on stderr
-	maxIdle      = 8        // children kept between describe and analyze
+	maxIdle      = 4        // children kept between describe and analyze
 	maxNameBytes = 200
 )
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -118,8 +119,19 @@ func (p *outputParser) outcome(line []byte) error {
 	for i := range o.Missing {
 		c.text(&o.Missing[i], maxIdentity)
 	}
-	p.out.outcomes = append(p.out.outcomes, o)
+	p.out.say(o)
 	return c.err
+}
+
+// say keeps one outcome of each rule: the last, but unknown before any other.
+func (p *printed) say(o abi.Outcome) {
+	i := slices.IndexFunc(p.outcomes, func(was abi.Outcome) bool { return was.Rule == o.Rule })
+	switch {
+	case i < 0:
+		p.outcomes = append(p.outcomes, o)
+	case p.outcomes[i].Outcome != abi.OutcomeUnknown:
+		p.outcomes[i] = o
+	}
 }
 
 func (p *outputParser) finding(line []byte, nr int) error {
@@ -329,8 +341,7 @@ func (c *cleaner) evidence(e *abi.Evidence) {
 }
 
 // outcomes gives every declared rule one result: found if there is a finding;
-// else, of a module that went well, what it said last (unknown before clear);
-// else unknown with the reason.
+// else, of a module that went well, what it said; else unknown with the reason.
 func outcomes(d abi.Declaration, found []abi.ResolvedFinding, said []abi.Outcome, r abi.ModuleResult) []abi.RuleResult {
 	has := map[string]bool{}
 	for _, f := range found {
@@ -338,9 +349,7 @@ func outcomes(d abi.Declaration, found []abi.ResolvedFinding, said []abi.Outcome
 	}
 	word := map[string]abi.Outcome{}
 	for _, o := range said {
-		if word[o.Rule].Outcome != abi.OutcomeUnknown {
-			word[o.Rule] = o
-		}
+		word[o.Rule] = o
 	}
 	results := make([]abi.RuleResult, 0, len(d.Rules))
 	for _, rule := range d.Rules {
