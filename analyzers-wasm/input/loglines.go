@@ -64,7 +64,7 @@ func (l *logScanner) line(b *block, row *[]byte, line []byte, at spot) {
 	for i, o := range l.group.outs {
 		var groups []int
 		if o.match != nil {
-			b.takes[i].cost += o.match.cost(line)
+			b.takes[i].cost += o.match.cost(len(line))
 			if groups = o.match.find(line); groups == nil {
 				continue
 			}

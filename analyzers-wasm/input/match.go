@@ -81,8 +81,8 @@ func literal(re *syntax.Regexp) []byte {
 	return nil
 }
 
-// cost is how many steps it may take to look at a line.
-func (m *matcher) cost(line []byte) uint64 { return uint64(len(line)*m.size) / stepsOfMatch }
+// cost is how many steps it may take to look at so many bytes.
+func (m *matcher) cost(bytes int) uint64 { return uint64(bytes*m.size) / stepsOfMatch }
 
 // find gives where the expression and its groups stand in a line, or nil.
 func (m *matcher) find(line []byte) []int {

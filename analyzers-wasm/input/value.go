@@ -62,6 +62,9 @@ func (v jsonValue) val() ref.Val {
 	case '[':
 		return array{v}
 	case '"':
+		if !v.spend() {
+			return tooMuch()
+		}
 		return types.String(textOf(raw))
 	case 't', 'f':
 		return types.Bool(raw[0] == 't')

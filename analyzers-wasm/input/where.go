@@ -29,8 +29,9 @@ func rowNames() []string { return []string{"row", "object", "self"} }
 // where says of a row whether an input takes it. It is safe for use by several
 // goroutines.
 type where struct {
-	program cel.Program
-	reads   *fields // what it looks at, as far as that is known beforehand
+	program  cel.Program
+	reads    *fields // what it looks at, as far as that is known beforehand
+	matchers map[string]*matcher
 }
 
 // compileWhere reads a CEL expression over a row. Errors name the place.
@@ -38,7 +39,8 @@ func compileWhere(expr string) (*where, error) {
 	if len(expr) > maxWhere {
 		return nil, fmt.Errorf("where has more than %d bytes", maxWhere)
 	}
-	opts := []cel.EnvOption{ext.Strings(ext.StringsVersion(2)), cel.OptionalTypes(), cel.ParserRecursionLimit(whereDepth)}
+	w := &where{reads: &fields{}, matchers: map[string]*matcher{}}
+	opts := append([]cel.EnvOption{ext.Strings(ext.StringsVersion(2)), cel.OptionalTypes(), cel.ParserRecursionLimit(whereDepth)}, w.calls()...)
 	for _, name := range rowNames() {
 		opts = append(opts, cel.Variable(name, cel.DynType))
 	}
@@ -50,7 +52,6 @@ func compileWhere(expr string) (*where, error) {
 	if err := located(issues); err != nil {
 		return nil, err
 	}
-	w := &where{reads: &fields{}}
 	names := &nameFinder{known: map[string]bool{}, reads: w.reads}
 	for _, v := range env.Variables() {
 		names.known[v.Name()] = true
@@ -77,7 +78,7 @@ func compileWhere(expr string) (*where, error) {
 	if estimate.Max > maxWhereCost {
 		return nil, fmt.Errorf("where may cost %d steps a row, more than %d; nest fewer comprehensions", estimate.Max, maxWhereCost)
 	}
-	if w.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxRowCost)); err != nil {
+	if w.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(w), cel.CostLimit(maxRowCost)); err != nil {
 		return nil, fmt.Errorf("where: %w", err)
 	}
 	return w, nil
@@ -106,8 +107,8 @@ func (sizes) EstimateSize(cost.AstNode) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Max: guessedSize}
 }
 
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
+func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
+	return matchEstimate(function)
 }
 
 // nameFinder collects which keys of the row an expression names: those that

@@ -56,6 +56,8 @@ func TestWhere(t *testing.T) {
 		`row.?status.?none.orValue("x") == "x" && row.?status.?restarts.orValue(0) == 3`:                                   "true",
 		`row.a.x == 2 && row["a"]["x"] == 2`:                                                                               "true",
 		`row.type == "Warning"`:                                                                                            "true",
+		`matches(text, "[0-9]") || "aaa".replace("a", "b", 2) == "bba" && "aXa".replace("X", "") == "aa"`:                  "true",
+		`"a,b,c".split(",").size() == 3 && "a,b,c".split(",", 2) == ["a", "b,c"] && ["a", "b"].join() == "ab"`:             "true",
 		`_node == "n1" && row._netns == 7 && !has(row._sample)`:                                                            "true",
 		`type(spec.containers) == list && type(row) == map && type(status.restarts) == int`:                                "true",
 		`size(row) == 8 && dyn(row).kind == "Pod"`:                                                                         "true",
@@ -64,6 +66,12 @@ func TestWhere(t *testing.T) {
 		`spec.containers.exists(kind, kind.name == "c") && kind == "Pod"`:                                                  "true",
 
 		// What fails, and where.
+		`text.matches(type)`:             "where at 1:14: what matches looks for must be a text in quotes",
+		`text.matches("a(?=b)")`:         "where at 1:14: match: ",
+		`text.matches("(a{30}){90}")`:    "invalid repeat count",
+		`"%d".format([1]) == "1"`:        "where at 1:1: format is not offered here",
+		`[1].join() == "1"`:              "found no matching overload",
+		`status.phase.matches(1)`:        "must be a text",
 		`status.none == 1`:               "no such key: none",
 		`nothing == 1`:                   "nothing",
 		`status.phase`:                   "no bool",
@@ -91,6 +99,43 @@ func TestWhereCost(t *testing.T) {
 	_, err := whereRow(`a.exists(x, a.exists(y, x != y && x == "z"))`, row)
 	if err == nil || !strings.Contains(err.Error(), "cost limit exceeded") {
 		t.Error(err)
+	}
+}
+
+// TestWhereGrows: nor does a single call take, or make, what it likes.
+func TestWhereGrows(t *testing.T) {
+	row := `{"a":[` + strings.Repeat(`"x",`, 20000) + `"y"],"b":"` + strings.Repeat("z", 1<<20) + `"}`
+	for expr, want := range map[string]string{
+		`row.b.replace("z", row.b) == ""`:                   "too large",
+		`row.b.replace("", row.b, 3) == ""`:                 "too large",
+		`row.b.split("").size() == 1`:                       "too large",
+		`row.a.map(x, row.b).join() == ""`:                  "too large",
+		`row.a.map(x, "x").join(row.b) == ""`:               "too large",
+		`row.b.matches("(z{1,40}){1,25}y")`:                 "too large",
+		`row.a.exists(x, row.b == x)`:                       "too large",
+		`row.b` + strings.Repeat(` + row.b`, 30) + ` == ""`: "cost limit exceeded",
+	} {
+		if _, err := whereRow(expr, row); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", expr, err, want)
+		}
+	}
+}
+
+// TestWhereCounts: what a match and a sum of texts took is counted.
+func TestWhereCounts(t *testing.T) {
+	const size = 10_000
+	for expr, least := range map[string]uint64{`row.b.matches("z{1,30}y")`: 30 * size / stepsOfMatch, `row.b + row.b == ""`: 2 * size / 16} {
+		w, err := compileWhere(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := newShape(w.reads), document{}
+		if err := d.parse([]byte(`{"b":"`+strings.Repeat("z", size)+`"}`), s); err != nil {
+			t.Fatal(err)
+		}
+		if pass, cost, err := w.test(&d, s, origin{}); pass || err != nil || cost < least {
+			t.Errorf("%s: %v %v, %d steps, want %d", expr, pass, err, cost, least)
+		}
 	}
 }
 
