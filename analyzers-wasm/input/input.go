@@ -27,6 +27,19 @@
 // its paths and does name, or hold, something there: "listed and empty" is
 // complete, "never asked for" is not. Caps and damaged lines make an input
 // incomplete with the reason; nothing is dropped silently.
+//
+// # What is refused
+//
+// A line is one JSON object as RFC 8259 has it, all of it, whatever a module
+// asks for: in UTF-8, nested up to 256 deep, up to [Limits].Line bytes. Of
+// several members with one key the last counts. A line that is none costs
+// itself alone. A where and a match are counted in steps, for a row and for an
+// input; a row that is too much for its where is left out, and told of.
+//
+// # What is held
+//
+// A few blocks of 256 KiB for each hand, longer lines one at a time, and a few
+// bytes for each row that was written: where it is from.
 package input
 
 import (
