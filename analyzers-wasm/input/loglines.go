@@ -188,6 +188,8 @@ func appendQuoted(dst, s []byte) []byte {
 			dst = append(dst, '\\', c)
 		case c == '\t':
 			dst = append(dst, '\\', 't')
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
 		case c < 0x20:
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:

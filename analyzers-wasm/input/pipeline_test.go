@@ -144,3 +144,60 @@ func TestLongLines(t *testing.T) {
 		}
 	}
 }
+
+// breaking is a file system whose one file breaks off.
+type breaking struct {
+	fstest.MapFS
+	path string
+}
+
+func (b breaking) Open(name string) (fs.File, error) {
+	f, err := b.MapFS.Open(name)
+	if name == b.path && err == nil {
+		return breakingFile{f}, nil
+	}
+	return f, err
+}
+
+type breakingFile struct{ fs.File }
+
+func (b breakingFile) Read(p []byte) (int, error) {
+	n, err := b.File.Read(p)
+	if err != nil {
+		err = errors.New("the disk is gone")
+	}
+	return n, err
+}
+
+// TestBrokenOff: of a file that breaks off the whole lines are rows; the end
+// of a line that is too long is none, though it looks like one.
+func TestBrokenOff(t *testing.T) {
+	long := strings.Repeat("x", 3*blockBytes) + `{"a":2}`
+	for _, tt := range []struct {
+		text string
+		rows string
+	}{
+		{"{\"a\":1}\n{\"a\":2}\n{\"a\":", "1 2"},
+		{"{\"a\":1}\n{\"a\":2}", "1"},
+		{"{\"a\":1}\n" + long, "1"},
+		{"{\"a\":1}\n" + long + "\n{\"a\":3}\n{", "1 3"},
+		{"", ""},
+	} {
+		bundle := breaking{fstest.MapFS{resultsPath: {}, "t/a.ndjson": {Data: []byte(tt.text)}}, "t/a.ndjson"}
+		spool := &memSpool{}
+		ps, err := Project(context.Background(), bundle, []Request{{Spool: spool, Inputs: []abi.Input{{Name: "t", Table: "t/a.ndjson", Form: abi.FormNDJSON}}}}, Limits{Line: 4096})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for line := range strings.Lines(string(spool.b)) {
+			if _, a, ok := strings.Cut(line, `,"a":`); ok {
+				rows = append(rows, strings.TrimSuffix(a, "}\n"))
+			}
+		}
+		x := ps[0].Index()["t"]
+		if got := strings.Join(rows, " "); got != tt.rows || x.Complete || !strings.Contains(fmt.Sprint(x.Missing), "could not be read to its end: the disk is gone") {
+			t.Errorf("%.40q: rows %s, want %s; %v", tt.text, got, tt.rows, x.Missing)
+		}
+	}
+}

@@ -8,8 +8,11 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // rowsDecoder reads the binary form by the words of sdk/ABI.md alone.
@@ -163,5 +166,35 @@ func sameRows(t *testing.T, name, ndjson, binary string) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s.rows differs from %s.ndjson: %s", name, name, diff)
+	}
+}
+
+// TestShownRows: a row that is only there in binary form is shown like one of
+// the other form, as far as either goes.
+func TestShownRows(t *testing.T) {
+	lines := []string{
+		`{"a":[{"b":1},{},3,{"b":"x\n"}],"c":[true,null],"d":1.5,"e":-7,"f":{"g":true}}`,
+		`{"a":[],"c":"é \"q\"","d":1e400,"f":{"g":12345678901234567890}}`,
+		`{"a":[{"b":"` + strings.Repeat("long ", 100) + `"}]}`,
+		`{"a":[` + strings.Repeat(`{"b":1},`, 1000) + `{}]}`,
+		`{"c":"` + strings.Repeat("é", maxShownRow) + `"}`,
+		`{}`,
+	}
+	for _, fields := range [][]string{{"a[].b", "c", "d", "e", "f.g"}, nil} {
+		bundle := fstest.MapFS{resultsPath: {}, "nodes/n/0/t.ndjson": {Data: []byte(strings.Join(lines, "\n"))}}
+		shown := map[string][]string{}
+		for _, form := range []string{abi.FormNDJSON, abi.FormRows} {
+			p, _ := project(t, bundle, []abi.Input{{Name: "t", Table: "nodes/*/*/t.ndjson", Fields: fields, Form: form}}, Limits{})
+			for i := range lines {
+				place, ok, err := p.Resolve(int64(i + 1))
+				if !ok || err != nil || place.Line != i+1 {
+					t.Fatal(form, i, place, ok, err)
+				}
+				shown[form] = append(shown[form], place.Value)
+			}
+		}
+		if diff := cmp.Diff(shown[abi.FormNDJSON], shown[abi.FormRows]); diff != "" {
+			t.Errorf("fields %v: %s", fields, diff)
+		}
 	}
 }
