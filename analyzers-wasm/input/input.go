@@ -156,6 +156,9 @@ func Project(ctx context.Context, bundle fs.FS, reqs []Request, lim Limits) ([]*
 		}
 	}
 	for _, p := range projections {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		p.finish(run)
 	}
 	return projections, nil
