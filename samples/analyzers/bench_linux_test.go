@@ -222,7 +222,7 @@ func watch(b *testing.B) (report func()) {
 		defer close(done)
 		for ctx.Err() == nil {
 			most = max(most, familyMemory())
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond)
 		}
 	}()
 	return func() {
