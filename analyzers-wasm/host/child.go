@@ -169,6 +169,7 @@ func (c *child) compile(ctx context.Context, wasm []byte) ending {
 	if err != nil {
 		return ending{Status: abi.ModuleFailed, Reason: "WASI: " + err.Error()}
 	}
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	if c.program, err = c.engine.CompileModule(ctx, wasm); err != nil {
 		return ending{Status: abi.ModuleRefused, Reason: shortReason(err.Error())}
 	}
