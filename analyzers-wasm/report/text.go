@@ -140,7 +140,11 @@ func (p *printer) summary(findings []abi.ReportedFind) {
 			parts = append(parts, p.style(severityStyle(s), strconv.Itoa(n)+" "+p.words.severity[s]))
 		}
 	}
-	p.line(fmt.Sprintf(p.words.findings, len(findings), strings.Join(parts, p.words.sep)))
+	count := p.words.findings
+	if len(findings) == 1 {
+		count = p.words.finding
+	}
+	p.line(fmt.Sprintf(count, len(findings), strings.Join(parts, p.words.sep)))
 }
 
 // layer prints the findings of a layer; those of no layer of the model belong

@@ -8,7 +8,8 @@ type words struct {
 	cluster, created, signature, complete           string
 	redaction, labels, note                         string
 	verified, signedBy, unverified, whole, notWhole string
-	nothing, findings, evidence, remedy, see        string
+	nothing, finding, findings                      string
+	evidence, remedy, see                           string
 	deltaIn, packet, sep, peer, affected, more      string
 	unknown, clear, failed, moduleLog               string
 	missing                                         map[string]string // by need
@@ -30,7 +31,7 @@ func english() words {
 		cluster: "cluster", created: "created", signature: "signature", complete: "complete", redaction: "redaction", labels: "labels", note: "note",
 		verified: "verified", signedBy: "by key %s", unverified: "UNVERIFIED: nobody vouches for these bytes",
 		whole: "yes", notWhole: "NO: something that was asked for is lacking, see collection/results.ndjson",
-		nothing: "No findings", findings: "%d findings: %s", evidence: "evidence", remedy: "what to do", see: "see",
+		nothing: "No findings", finding: "%d finding: %s", findings: "%d findings: %s", evidence: "evidence", remedy: "what to do", see: "see",
 		deltaIn: "%+d in %s s", packet: "#%d", sep: ", ", peer: "peer", affected: "affects", more: "and %d more",
 		unknown: "Could not tell (%d)", clear: "Clear (%d): %s", failed: "MODULE FAILED: %s", moduleLog: "log",
 		missing: map[string]string{needCaptures: "no capture", needNodes: "kernel data of nodes", needSamples: "a second sample of the nodes",
@@ -47,7 +48,7 @@ func chinese() words {
 		cluster: "集群", created: "采集时间", signature: "签名", complete: "完整性", redaction: "脱敏", labels: "标签", note: "备注",
 		verified: "已验证", signedBy: "密钥 %s", unverified: "未验证：无人为这些数据担保",
 		whole: "完整", notWhole: "不完整：部分数据未能采集，见 collection/results.ndjson",
-		nothing: "没有发现问题", findings: "发现 %d 个问题：%s", evidence: "证据", remedy: "处理办法", see: "参见",
+		nothing: "没有发现问题", finding: "发现 %d 个问题：%s", findings: "发现 %d 个问题：%s", evidence: "证据", remedy: "处理办法", see: "参见",
 		deltaIn: "%[2]s 秒内 %+[1]d", packet: "#%d", sep: "，", peer: "对端", affected: "影响", more: "等 %d 个",
 		unknown: "无法判断（%d）", clear: "正常（%d）：%s", failed: "模块失败：%s", moduleLog: "日志",
 		missing: map[string]string{needCaptures: "没有抓包", needNodes: "缺少节点内核数据", needSamples: "缺少节点的第二次采样",
