@@ -60,6 +60,7 @@ func layers() []layer {
 		{"analyzers-wasm/conform", []string{"analyzers-wasm/host", "analyzers-wasm/input", "sdk/abi", "sdk/analyzertest/cases"}, nil},
 		{"analyzers-wasm/input", []string{"sdk/abi", "analyzers-wasm/input/flow"}, []string{"cel.dev/cel-go"}},
 		{"analyzers-wasm/input/flow", []string{"sdk/abi"}, nil},
+		{"analyzers-wasm/input/inputtest", []string{"sdk/abi", "analyzers-wasm/input"}, nil},
 		{"analyzers-wasm/report", []string{"sdk", "sdk/abi"}, nil},
 		{"analyzers-wasm/rules", []string{"sdk/...", "analyzers-wasm/rules/..."}, nil},
 		{"analyzers-wasm/builtin", []string{"sdk/...", "analyzers-wasm/rules/..."}, nil},

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func build(t *testing.T, dir, fault string) []byte {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("builds WebAssembly modules")
+		t.Skip("NOT TESTED in short runs: builds WebAssembly modules")
 	}
 	path := filepath.Join(t.TempDir(), "m.wasm")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X main.fault="+fault, "-o", path, dir)

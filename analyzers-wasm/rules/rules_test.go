@@ -2,10 +2,6 @@ package rules
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"io"
-	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,49 +9,11 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/casefile-io/casefile/analyzers-wasm/input"
+	"github.com/casefile-io/casefile/analyzers-wasm/input/inputtest"
 	"github.com/casefile-io/casefile/sdk"
 	"github.com/casefile-io/casefile/sdk/abi"
 	"github.com/casefile-io/casefile/sdk/analyzertest"
 )
-
-// spool is a projection's spool in memory.
-type spool struct{ bytes.Buffer }
-
-func (s *spool) ReadAt(p []byte, off int64) (int, error) {
-	return bytes.NewReader(s.Bytes()).ReadAt(p, off)
-}
-
-// project lays out a module's inputs as the host does.
-func project(bundle fs.FS, d abi.Declaration) (fs.FS, func(int64) (abi.ReportedEvidence, error), error) {
-	if err := input.Validate(d); err != nil {
-		return nil, nil, err
-	}
-	s := &spool{}
-	projections, err := input.Project(context.Background(), bundle, []input.Request{{Inputs: d.Inputs, Spool: s}}, input.Limits{})
-	if err != nil {
-		return nil, nil, err
-	}
-	p := projections[0]
-	if err := p.Err(); err != nil {
-		return nil, nil, err
-	}
-	files := fstest.MapFS{}
-	for _, f := range p.Files() {
-		text, err := io.ReadAll(io.NewSectionReader(f.ReaderAt(s), 0, f.Size))
-		if err != nil {
-			return nil, nil, err
-		}
-		files[f.Path] = &fstest.MapFile{Data: text}
-	}
-	return files, func(at int64) (abi.ReportedEvidence, error) {
-		e, ok, err := p.Resolve(at)
-		if err == nil && !ok {
-			err = fmt.Errorf("no row %d", at)
-		}
-		return e, err
-	}, nil
-}
 
 // TestRules runs the cases of each rule, <topic>/testdata/<rule>/*.txtar, with
 // that rule alone.
@@ -64,7 +22,7 @@ func TestRules(t *testing.T) {
 		topic, name, _ := strings.Cut(r.ID, "/")
 		t.Run(r.ID, func(t *testing.T) {
 			a := sdk.Analyzer{Name: "test", Version: "1", Rules: []sdk.Rule{r}}
-			analyzertest.RunWith(t, a, project, filepath.Join(topic, "testdata", name, "*.txtar"))
+			analyzertest.RunWith(t, a, inputtest.Project, filepath.Join(topic, "testdata", name, "*.txtar"))
 		})
 	}
 }
@@ -115,7 +73,7 @@ func TestNothingCollected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, _, err := project(fstest.MapFS{"collection/results.ndjson": {}}, d)
+	files, _, err := inputtest.Project(fstest.MapFS{"collection/results.ndjson": {}}, d)
 	if err != nil {
 		t.Fatal(err)
 	}

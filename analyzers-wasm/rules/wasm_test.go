@@ -17,6 +17,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/casefile-io/casefile/analyzers-wasm/input/inputtest"
 	"github.com/casefile-io/casefile/sdk/abi"
 	"github.com/casefile-io/casefile/sdk/analyzertest"
 )
@@ -106,11 +107,11 @@ func TestModule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		guest, want, err := analyzertest.Check(a, project, func(files fs.FS) ([]byte, error) { return m.run(abi.VerbAnalyze, files) }, archive)
+		guest, want, err := analyzertest.Check(a, inputtest.Project, func(files fs.FS) ([]byte, error) { return m.run(abi.VerbAnalyze, files) }, archive)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		host, _, err := analyzertest.Check(a, project, analyzertest.Native(a), archive)
+		host, _, err := analyzertest.Check(a, inputtest.Project, analyzertest.Native(a), archive)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func TestModule(t *testing.T) {
 // BenchmarkModule analyses 20,000 pods on 100 nodes, all well, in the module.
 func BenchmarkModule(b *testing.B) {
 	m := buildModule(b)
-	files, _, err := project(bigCluster(b, 20_000, 100), must(Analyzer("builtin", "1").Declaration()))
+	files, _, err := inputtest.Project(bigCluster(b, 20_000, 100), must(Analyzer("builtin", "1").Declaration()))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -51,17 +51,17 @@ func build(t testing.TB, env []string, name string, args ...string) {
 	}
 }
 
-// workloads are the programs under testdata/work, by language.
+// workloads are the programs under testdata/load, by language.
 func workloads() map[string]func(t testing.TB, out string) {
 	return map[string]func(t testing.TB, out string){
 		"Go": func(t testing.TB, out string) {
-			build(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, tool(t, "go"), "build", "-trimpath", "-o", out, "testdata/work/work.go")
+			build(t, []string{"GOOS=wasip1", "GOARCH=wasm"}, tool(t, "go"), "build", "-trimpath", "-o", out, "testdata/load/load.go")
 		},
 		"C": func(t testing.TB, out string) {
-			build(t, nil, tool(t, "clang"), "--target=wasm32-wasi", "-O2", "-o", out, "testdata/work/work.c")
+			build(t, nil, tool(t, "clang"), "--target=wasm32-wasi", "-O2", "-o", out, "testdata/load/load.c")
 		},
 		"Rust": func(t testing.TB, out string) {
-			build(t, nil, rustc(t), "--target", "wasm32-wasi", "-O", "-o", out, "testdata/work/work.rs")
+			build(t, nil, rustc(t), "--target", "wasm32-wasi", "-O", "-o", out, "testdata/load/load.rs")
 		},
 	}
 }

@@ -17,6 +17,15 @@ import (
 	"github.com/casefile-io/casefile/collector/capture"
 )
 
+// size is that of a file that is being written.
+func size(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // engine captures all devices of a space with the project's own engine.
 func (l *lab) engine(space int) (stop func() string) {
 	l.t.Helper()
@@ -32,9 +41,13 @@ func (l *lab) engine(space int) (stop func() string) {
 		f.Close()
 		done <- err
 	}()
-	time.Sleep(300 * time.Millisecond)
+	for end := time.Now().Add(10 * time.Second); size(name) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			l.t.Fatal("the engine does not begin")
+		}
+	}
 	return func() string {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // the ring hands on what it has after at most 100 ms
 		cancel()
 		if err := <-done; err != nil {
 			l.t.Error(err)

@@ -147,7 +147,7 @@ func (l *lab) capture(space int, dev string, args ...string) (stop func() string
 			return name
 		}
 		stopped = true
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // tcpdump does not say when it has written what came
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		_ = cmd.Wait()
 		if !strings.Contains(stderr.String(), "\n0 packets dropped by kernel") {

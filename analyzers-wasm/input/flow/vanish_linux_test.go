@@ -65,7 +65,7 @@ func walk(t *testing.T, w *wire, during func(*lab), extra ...string) *path {
 		}
 	}()
 	p.started = time.Now().UnixNano()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // nor what comes at its very beginning
 	during(l)
 	time.Sleep(200 * time.Millisecond) // what comes at the very end of a capture does not count
 	p.ended = time.Now().UnixNano()

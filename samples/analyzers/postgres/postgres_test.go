@@ -11,13 +11,16 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/casefile-io/casefile/analyzers-wasm/input/inputtest"
 	"github.com/casefile-io/casefile/sdk"
 	"github.com/casefile-io/casefile/sdk/abi"
 	"github.com/casefile-io/casefile/sdk/analyzertest"
 )
 
 // TestCases runs testdata/*.txtar as plain Go.
-func TestCases(t *testing.T) { analyzertest.RunWith(t, analyzer(), project, "testdata/*.txtar") }
+func TestCases(t *testing.T) {
+	analyzertest.RunWith(t, analyzer(), inputtest.Project, "testdata/*.txtar")
+}
 
 // TestModule: the module says and finds to the byte what the Go code does.
 func TestModule(t *testing.T) {
@@ -51,7 +54,7 @@ func TestModule(t *testing.T) {
 			}
 		}
 		for _, r := range []analyzertest.Runner{analyzertest.Native(analyzer()), func(files fs.FS) ([]byte, error) { return run(abi.VerbAnalyze, files) }} {
-			if _, _, err := analyzertest.Check(analyzer(), project, kept(r), archive); err != nil {
+			if _, _, err := analyzertest.Check(analyzer(), inputtest.Project, kept(r), archive); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
 		}

@@ -4,63 +4,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"testing/fstest"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
-
-	"github.com/casefile-io/casefile/analyzers-wasm/input"
-	"github.com/casefile-io/casefile/sdk/abi"
 )
 
 // A vendor's test needs nothing of this file: analyzertest.Run asks the
 // casefile binary to lay the inputs out and to run the module. Here, in
 // Casefile's own tree, that would be a binary that is not built yet.
-
-// spool is a projection's spool in memory.
-type spool struct{ bytes.Buffer }
-
-func (s *spool) ReadAt(p []byte, off int64) (int, error) {
-	return bytes.NewReader(s.Bytes()).ReadAt(p, off)
-}
-
-// project lays out the module's inputs as the host does.
-func project(bundle fs.FS, d abi.Declaration) (fs.FS, func(int64) (abi.ReportedEvidence, error), error) {
-	if err := input.Validate(d); err != nil {
-		return nil, nil, err
-	}
-	s := &spool{}
-	projections, err := input.Project(context.Background(), bundle, []input.Request{{Inputs: d.Inputs, Spool: s}}, input.Limits{})
-	if err != nil {
-		return nil, nil, err
-	}
-	p := projections[0]
-	if err := p.Err(); err != nil {
-		return nil, nil, err
-	}
-	files := fstest.MapFS{}
-	for _, f := range p.Files() {
-		text, err := io.ReadAll(io.NewSectionReader(f.ReaderAt(s), 0, f.Size))
-		if err != nil {
-			return nil, nil, err
-		}
-		files[f.Path] = &fstest.MapFile{Data: text}
-	}
-	return files, func(at int64) (abi.ReportedEvidence, error) {
-		e, ok, err := p.Resolve(at)
-		if err == nil && !ok {
-			err = fmt.Errorf("no row %d", at)
-		}
-		return e, err
-	}, nil
-}
 
 // module builds the module as the README says, and gives a function that runs
 // it.
