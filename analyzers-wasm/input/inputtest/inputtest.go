@@ -39,8 +39,8 @@ func Project(bundle fs.FS, d abi.Declaration) (fs.FS, func(at int64) (abi.Report
 	}
 	files := fstest.MapFS{}
 	for _, f := range p.Files() {
-		text, err := io.ReadAll(io.NewSectionReader(f.ReaderAt(s), 0, f.Size))
-		if err != nil {
+		text := make([]byte, f.Size) // at most what the spool holds
+		if _, err := io.ReadFull(io.NewSectionReader(f.ReaderAt(s), 0, f.Size), text); err != nil {
 			return nil, nil, err
 		}
 		files[f.Path] = &fstest.MapFile{Data: text}
